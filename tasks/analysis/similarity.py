@@ -1,0 +1,280 @@
+"""How alike two wallets are: the measures of a pair, for all pairs that are kept, and a summary of them.
+
+Section 3 of measures.md, computed with sparse matrices in bounded memory; which pairs are kept is decided by
+`keeping`, and whether a likeness is more than chance is not asked here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix, hstack
+
+from tasks.analysis.keeping import Floats, Integers, best_pairs, ranked
+
+BEHAVIOURAL_SHARE, CAPITAL_SHARE = 0.4, 0.6
+LEAST_MINTS = 3
+"""A wallet with fewer mints (for capital: with fewer weighted mints) has not enough data for a measure."""
+ROUNDING = 1e-12
+"""How far outside [0, 1] rounding error may carry a measure."""
+WEIGHTS_WITHIN = 1e-9
+CHUNK_PAIRS = 50_000
+BINS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The wallets of one analysis, in address order, as sparse matrices (wallets × mints, CSR, sorted indices).
+
+    `presence` is 1 for every mint of T, `weights` the weight where it is positive, `holdings` 1 for every mint now
+    held by a wallet whose holdings are known (`holdings_known`, one flag a wallet).
+    """
+
+    wallet_count: int
+    presence: csr_matrix
+    weights: csr_matrix
+    holdings: csr_matrix
+    holdings_known: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Kept pairs as equally long arrays, best `overall` first, unknown ones last, ties by address order.
+
+    `wallet_a` < `wallet_b` are wallet numbers; measures lie in [0, 1], NaN is "not enough data". `cut`: more pairs
+    deserved to be kept than fit. `pairs_total` counts all pairs of the wallets, kept or not.
+    """
+
+    wallet_a: Integers
+    wallet_b: Integers
+    shared: Integers
+    behavioural: Floats
+    jaccard: Floats
+    capital: Floats
+    overlap: Floats
+    coverage_a: Floats
+    coverage_b: Floats
+    overall: Floats
+    holdings: Floats
+    cut: bool
+    pairs_total: int
+
+    def __len__(self) -> int:
+        return len(self.wallet_a)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one shared mint adds to two scores of a pair; None where the score has not enough data."""
+
+    contribution_capital: float | None
+    contribution_behavioural: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Numbers over the kept pairs; `score_histogram` has 20 equal bins of `overall`, the last includes 1."""
+
+    pairs_total: int
+    pairs_kept: int
+    pairs_cut: bool
+    pairs_behavioural_over_0_5: int
+    pairs_capital_over_0_5: int
+    median_overall: float | None
+    score_histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What the measures need of each wallet: |T|, whether capital is defined, weight vectors of length 1, |held|."""
+
+    sizes: Floats
+    capital_known: NDArray[np.bool_]
+    units: csr_matrix
+    held: Floats
+
+
+def build_world(
+    wallet_index: ArrayLike,
+    mint_index: ArrayLike,
+    weight: ArrayLike,
+    *,
+    wallet_count: int,
+    mint_count: int,
+    holdings: Sequence[Collection[int] | None] | None = None,
+) -> World:
+    """Build the matrices from allocation rows, given as three equally long arrays.
+
+    Wallets are numbered in address order, mints in any order. `holdings` has for each wallet the numbers of the
+    mints now held and not excluded, None where unknown; left out, all are unknown. Raises ValueError for a row given
+    twice and for weights that are negative, not finite, or sum neither to 0 nor to 1 within 1e-9. No row is fine.
+    """
+    places = (np.asarray(wallet_index, dtype=np.int64), np.asarray(mint_index, dtype=np.int64))
+    given = np.asarray(weight, dtype=np.float64)
+    shape = (wallet_count, mint_count)
+    presence = _csr(np.ones(len(given)), places, shape)
+    if presence.nnz != len(given):
+        raise ValueError("a wallet has two allocation rows for one mint")
+    _check_weights(given, places[0], wallet_count)
+    weights = _csr(given, places, shape)
+    weights.eliminate_zeros()
+    sets: Sequence[Collection[int] | None] = [None] * wallet_count if holdings is None else holdings
+    known = np.array([held is not None for held in sets], dtype=np.bool_)
+    return World(wallet_count, presence, weights, _holdings_matrix(sets, shape), known)
+
+
+def compare(world: World, keep: int = 50, threshold: float = 0.3, all_below: int = 500, most: int = 1_000_000) -> Pairs:
+    """Compute every measure of every kept pair.
+
+    All pairs are kept of up to `all_below` wallets; of more, the pairs with a positive `overall` that are among the
+    `keep` best of one of the two or at least `threshold`, at most `most` of them. Fewer than two wallets give empty
+    arrays. Raises ArithmeticError if a measure leaves [0, 1] by more than rounding error.
+    """
+    count, cut = world.wallet_count, False
+    sides = _sides(world)
+    if count <= all_below:
+        first, second = (index.astype(np.int64) for index in np.triu_indices(count, 1))
+    else:
+        kept = best_pairs(_overall_vectors(world, sides), keep=keep, threshold=threshold, most=most)
+        first, second, cut = kept.first, kept.second, kept.cut
+    chunks = range(0, max(1, len(first)), CHUNK_PAIRS)
+    parts = [_measures(world, sides, first[at : at + CHUNK_PAIRS], second[at : at + CHUNK_PAIRS]) for at in chunks]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort((second, first, np.nan_to_num(-ranked(columns["overall"]), nan=np.inf)))
+    sorted_columns: dict[str, Any] = {name: column[order] for name, column in columns.items()}
+    return Pairs(first[order], second[order], **sorted_columns, cut=cut, pairs_total=count * (count - 1) // 2)
+
+
+def contributions(weights_a: Mapping[str, float], weights_b: Mapping[str, float]) -> dict[str, Contribution]:
+    """Split `capital` and `behavioural` of a pair over its shared mints (sorted); each column sums to its score.
+
+    The mappings hold the weight of every mint of T, 0 included. No shared mint gives an empty dict.
+    """
+    behavioural = capital = None
+    if min(len(weights_a), len(weights_b)) >= LEAST_MINTS:
+        behavioural = 1 / math.sqrt(len(weights_a) * len(weights_b))
+        if min(sum(weight > 0 for weight in side.values()) for side in (weights_a, weights_b)) >= LEAST_MINTS:
+            capital = math.hypot(*weights_a.values()) * math.hypot(*weights_b.values())
+    return {
+        mint: Contribution(None if capital is None else weights_a[mint] * weights_b[mint] / capital, behavioural)
+        for mint in sorted(weights_a.keys() & weights_b.keys())
+    }
+
+
+def summary(pairs: Pairs) -> Summary:
+    """Summarise kept pairs; what has not enough data is left out of counts, median and histogram.
+
+    Counts are of scores strictly over 0.5; without any known `overall` the median is None.
+    """
+    overall = pairs.overall[~np.isnan(pairs.overall)]
+    bins = np.minimum(np.floor(ranked(overall * BINS)), BINS - 1).astype(np.int64)
+    return Summary(
+        pairs_total=pairs.pairs_total,
+        pairs_kept=len(pairs),
+        pairs_cut=pairs.cut,
+        pairs_behavioural_over_0_5=int(np.count_nonzero(ranked(pairs.behavioural) > 0.5)),
+        pairs_capital_over_0_5=int(np.count_nonzero(ranked(pairs.capital) > 0.5)),
+        median_overall=float(np.median(overall)) if len(overall) else None,
+        score_histogram=tuple(np.bincount(bins, minlength=BINS).tolist()),
+    )
+
+
+def clamp(scores: Floats) -> Floats:
+    """Take rounding error off scores in [0, 1], NaN left as it is; raise ArithmeticError where it is more than that."""
+    if np.any((scores < -ROUNDING) | (scores > 1 + ROUNDING)):
+        raise ArithmeticError("a measure lies outside [0, 1]")
+    return np.clip(scores, 0.0, 1.0)
+
+
+def _csr(values: Floats, places: tuple[Integers, Integers], shape: tuple[int, int]) -> csr_matrix:
+    matrix = csr_matrix((values, places), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def _check_weights(weights: Floats, wallets: Integers, wallet_count: int) -> None:
+    if not np.all(np.isfinite(weights) & (weights >= 0)):
+        raise ValueError("a weight is negative or not finite")
+    totals = np.bincount(wallets, weights=weights, minlength=wallet_count)
+    if np.any((totals > 0) & (np.abs(totals - 1) > WEIGHTS_WITHIN)):
+        raise ValueError("the weights of a wallet do not sum to 1")
+
+
+def _holdings_matrix(holdings: Iterable[Collection[int] | None], shape: tuple[int, int]) -> csr_matrix:
+    sets = [set(held or ()) for held in holdings]
+    wallets = np.repeat(np.arange(len(sets), dtype=np.int64), [len(held) for held in sets])
+    mints = np.array([mint for held in sets for mint in held], dtype=np.int64)
+    return _csr(np.ones(len(mints)), (wallets, mints), shape)
+
+
+def _sides(world: World) -> _Sides:
+    sizes, weighted = np.diff(world.presence.indptr), np.diff(world.weights.indptr)
+    norms = np.sqrt(_row_sums(world.weights.power(2)))
+    return _Sides(
+        sizes=sizes.astype(np.float64),
+        capital_known=(sizes >= LEAST_MINTS) & (weighted >= LEAST_MINTS),
+        units=_scaled(world.weights, np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)),
+        held=np.diff(world.holdings.indptr).astype(np.float64),
+    )
+
+
+def _overall_vectors(world: World, sides: _Sides) -> csr_matrix:
+    """Make vectors whose dot product is `overall`; all zero for a wallet whose `overall` is never known."""
+    known = sides.capital_known.astype(np.float64)
+    presence = _scaled(world.presence, known * math.sqrt(BEHAVIOURAL_SHARE) / np.sqrt(np.maximum(sides.sizes, 1)))
+    vectors = hstack([presence, _scaled(sides.units, known * math.sqrt(CAPITAL_SHARE))], format="csr")
+    vectors.eliminate_zeros()
+    return vectors
+
+
+def _measures(world: World, sides: _Sides, a: Integers, b: Integers) -> dict[str, NDArray[Any]]:
+    """Compute the columns of `Pairs` for some pairs of wallet numbers."""
+    presence_a, presence_b, weights_a, weights_b = (
+        world.presence[a],
+        world.presence[b],
+        world.weights[a],
+        world.weights[b],
+    )
+    shared = _row_sums(presence_a.multiply(presence_b))
+    sizes_a, sizes_b = sides.sizes[a], sides.sizes[b]
+    enough = np.minimum(sizes_a, sizes_b) >= LEAST_MINTS
+    known = sides.capital_known[a] & sides.capital_known[b]
+    behavioural = _where(enough, shared, np.sqrt(sizes_a * sizes_b))
+    capital = _where(known, _row_sums(sides.units[a].multiply(sides.units[b])))
+    return {
+        "shared": shared.astype(np.int64),
+        "behavioural": behavioural,
+        "jaccard": _where(enough, shared, sizes_a + sizes_b - shared),
+        "capital": capital,
+        "overlap": _where(known, _row_sums(weights_a.minimum(weights_b))),
+        "coverage_a": _where(known, _row_sums(weights_a.multiply(presence_b))),
+        "coverage_b": _where(known, _row_sums(weights_b.multiply(presence_a))),
+        "overall": clamp(BEHAVIOURAL_SHARE * behavioural + CAPITAL_SHARE * capital),
+        "holdings": _holdings_measure(world, sides, a, b),
+    }
+
+
+def _holdings_measure(world: World, sides: _Sides, a: Integers, b: Integers) -> Floats:
+    both = _row_sums(world.holdings[a].multiply(world.holdings[b]))
+    either = sides.held[a] + sides.held[b] - both
+    return _where(world.holdings_known[a] & world.holdings_known[b] & (either > 0), both, either)
+
+
+def _where(known: NDArray[np.bool_], scores: Floats, divisor: Floats | float = 1.0) -> Floats:
+    """Divide and clamp where a measure is defined, NaN elsewhere."""
+    return clamp(np.divide(scores, divisor, out=np.full(len(scores), np.nan), where=known))
+
+
+def _row_sums(matrix: csr_matrix) -> Floats:
+    return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+
+
+def _scaled(matrix: csr_matrix, factors: Floats) -> csr_matrix:
+    """Multiply every row by its factor."""
+    values = matrix.data * np.repeat(factors, np.diff(matrix.indptr))
+    return csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
