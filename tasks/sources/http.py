@@ -1,0 +1,225 @@
+"""One HTTP request for JSON, with its faults sorted into temporary and permanent. Tries nothing again and waits for
+nobody: that is the caller's (`solana/batching.py`), as are rate limits (`limits.py`).
+
+Texts of errors never hold an address, because its query or path may carry an API key.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+import requests
+import urllib3
+from urllib3.util import Retry
+
+from tasks.errors import SourceError
+
+MEGABYTE = 1024 * 1024
+RETRY_AFTER_CAP_S = 120
+CHUNK_BYTES = 64 * 1024
+SECRET_LENGTH = 8  # shorter parts of an address (v1, solana) are words, not keys
+
+# urllib3 logs every path with its query on DEBUG, and with it the API key.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+
+_MISUSE = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader,
+)
+_LATE = (requests.Timeout, urllib3.exceptions.ReadTimeoutError)
+_DROPPED = (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)
+_GARBLED = (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)
+_REASONS = {403: "403: access is blocked", 413: "413: the request was too large"}
+
+
+class HttpError(SourceError):
+    """The service answered with a status that is not a success.
+
+    `status` is that number; `answer` the JSON of the body, or None when there was none to read.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        message: str,
+        *,
+        status: int,
+        answer: object = None,
+        permanent: bool,
+        retry_after_s: float | None = None,
+    ):
+        super().__init__(source, message, permanent=permanent, retry_after_s=retry_after_s)
+        self.status = status
+        self.answer = answer
+
+
+class TooMuch(SourceError):
+    """The body was over the cap, counted after unpacking. Temporary: asking for less may well succeed."""
+
+
+class Http:
+    """Asks one service for JSON. Threads may share it: each has its own connections, which stay open between calls.
+
+    `source` goes into the errors, `label` begins their sentences. Bodies are read up to `max_bytes`, `timeout` is
+    (seconds to connect, seconds of silence), and a whole answer may take `deadline_s`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        label: str | None = None,
+        max_bytes: int = 8 * MEGABYTE,
+        timeout: tuple[float, float] = (5.0, 30.0),
+        deadline_s: float = 120.0,
+    ):
+        self.source = source
+        self.label = label or source
+        self.max_bytes = max_bytes
+        self.timeout = timeout
+        self.deadline_s = deadline_s
+        self._local = threading.local()
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def get(
+        self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """GET `url` and return the parsed JSON, whatever its type.
+
+        Raises `HttpError` for a status other than 2xx and `SourceError` for everything else; redirects count as faults.
+        """
+        return self._exchange("GET", url, params=params, headers=headers)
+
+    def post(self, url: str, payload: object, *, headers: Mapping[str, str] | None = None) -> Any:
+        """POST `payload` as JSON and return the parsed JSON of the answer; errors as for `get`."""
+        wanted = {"Content-Type": "application/json", **(headers or {})}
+        return self._exchange("POST", url, data=orjson.dumps(payload), headers=wanted)
+
+    def close(self) -> None:
+        """Close the idle connections of all threads. The next call opens new ones."""
+        with self._lock:
+            for session in list(self._sessions):
+                session.close()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.headers.update({"Accept": "application/json", "User-Agent": "walletkin"})
+            with self._lock:
+                self._sessions.add(session)
+        return session
+
+    def _exchange(self, method: str, url: str, **options: Any) -> Any:
+        try:
+            with self._session().request(
+                method, url, stream=True, allow_redirects=False, timeout=self.timeout, **options
+            ) as response:
+                if not 200 <= response.status_code < 300:
+                    raise self._refusal(response, url)
+                return self._parsed(self._body(response, self.max_bytes), response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            fault = self._fault(error)
+        # Raised out here, so that the library's error, whose text holds the whole address, is not chained to it.
+        raise fault
+
+    def _body(self, response: requests.Response, cap: int) -> bytes:
+        """Read it all, unpacked. `read1` returns what has arrived, so that a trickle cannot outlast the deadline."""
+        until = time.monotonic() + self.deadline_s
+        body = bytearray()
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > cap:
+                message = f"{self.label} answered with more than {cap / MEGABYTE:.3g} MB"
+                raise TooMuch(self.source, message, permanent=False)
+            if time.monotonic() > until:
+                raise self._temporary("did not finish its answer in time")
+        return bytes(body)
+
+    def _parsed(self, body: bytes, response: requests.Response) -> Any:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()[:40]
+        if "json" in kind or not kind:
+            raise self._temporary("answered with something that is not JSON, or only with a part of it")
+        raise self._temporary(f"answered with something that is not JSON ({kind})")
+
+    def _refusal(self, response: requests.Response, url: str) -> HttpError:
+        status = response.status_code
+        text = _REASONS.get(status, str(status))
+        if 300 <= status < 400:
+            text += ", a redirect, which is not followed"
+        return HttpError(
+            self.source,
+            f"{self.label} answered {text}",
+            status=status,
+            answer=self._quietly(response),
+            permanent=400 <= status < 500 and status not in (408, 425, 429),
+            retry_after_s=retry_after_s(response.headers.get("Retry-After")),
+        )
+
+    def _quietly(self, response: requests.Response) -> object:
+        """The JSON beside a status that says enough alone; None when it cannot be read."""
+        try:
+            return orjson.loads(self._body(response, CHUNK_BYTES))
+        except (SourceError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError):
+            return None
+
+    def _fault(self, error: Exception) -> SourceError:
+        cause = error.args[0] if error.args else None
+        if isinstance(error, _MISUSE):
+            return SourceError(self.source, f"{self.label} has an address that cannot be used", permanent=True)
+        for kinds, text in (
+            (_LATE, "did not answer in time"),
+            (_DROPPED, "dropped the connection"),
+            (_GARBLED, "sent a body that cannot be unpacked"),
+        ):
+            if isinstance(error, kinds) or isinstance(cause, kinds):
+                return self._temporary(text)
+        return self._temporary("could not be reached")
+
+    def _temporary(self, text: str) -> SourceError:
+        return SourceError(self.source, f"{self.label} {text}", permanent=False)
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date: a wait from 0 to 120 s, None when there is none to read."""
+    if header is None:
+        return None
+    try:
+        return float(Retry(retry_after_max=RETRY_AFTER_CAP_S).parse_retry_after(header))
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def host_of(url: str) -> str:
+    """The host of an address, the one part of it that may be shown or logged; "" when it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def redact(text: str, url: str) -> str:
+    """Take out of `text` what could be a key in `url`: its query values, its user and the long parts of its path."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return text
+    secrets = [value for _, value in parse_qsl(parts.query)] + parts.path.split("/")
+    secrets += [parts.username or "", parts.password or ""]
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SECRET_LENGTH:
+            text = text.replace(secret, "…")
+    return text

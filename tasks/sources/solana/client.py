@@ -1,0 +1,253 @@
+"""What is asked of a Solana RPC service: signatures, transactions, history and holdings of an address. It pages
+nothing and keeps nothing: which page is wanted, and where results go, is the caller's.
+
+Methods and parameters after the Solana RPC documentation, getTransactionsForAddress after Helius's (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.analysis.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+from tasks.analysis.transaction import Transaction
+from tasks.errors import SourceError
+from tasks.sources.http import HttpError
+from tasks.sources.solana import rpc
+from tasks.sources.solana.batching import Caller
+from tasks.sources.solana.endpoint import LABEL, SOURCE, Endpoint, Traits
+from tasks.sources.solana.rpc import Call, Outcome, RpcError
+from tasks.sources.solana.wire import (
+    SignatureInfo,
+    parse_balance,
+    parse_holdings,
+    parse_signatures,
+    parse_transaction,
+)
+from tasks.sources.waiting import CLOCK, Clock, Stop
+
+__all__ = ["Endpoint", "HistoryPage", "Holdings", "SignatureInfo", "SolanaClient", "Traits"]
+
+COMMITMENT = "confirmed"
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """One page of getTransactionsForAddress, newest first; `next_token` is None on the last."""
+
+    items: list[tuple[SignatureInfo, Transaction | SourceError]]
+    next_token: str | None
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What an address holds now: mint → (amount in base units, decimals) without zeros, and lamports beside them."""
+
+    amounts: dict[str, tuple[int, int]]
+    lamports: int
+
+
+class SolanaClient:
+    """Asks one endpoint. Make one per job: clients of an endpoint share connections and rate within the process.
+
+    `traits` is what earlier clients learnt; `on_traits` is told when something was added, so that it can be kept.
+    Once `stop` answers True, methods raise `waiting.Stopped` instead of waiting on. All methods raise `SourceError`;
+    temporary faults were then tried four times, except that a service which wants a pause of more than 10 s is not
+    waited for (`retry_after_s`).
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        traits: Traits | None = None,
+        on_traits: Callable[[Traits], None] | None = None,
+        stop: Stop | None = None,
+        clock: Clock = CLOCK,
+    ):
+        self.endpoint = endpoint
+        self.traits = traits if traits is not None else Traits()
+        self._on_traits = on_traits
+        self._version = max(endpoint.max_transaction_version, self.traits.transaction_version or 0)
+        self._caller = Caller(endpoint, self.traits, self._tell, stop, clock)
+
+    @property
+    def batch_size(self) -> int:
+        """How many transactions one request may ask for: 1 to 100, as the rate and the service allow."""
+        return self._caller.batch_size
+
+    def signatures(
+        self, address: str, *, before: str | None = None, until: str | None = None, limit: int = 1000
+    ) -> list[SignatureInfo]:
+        """List transactions that name `address`, newest first, failed ones too; both bounds are left out themselves.
+
+        A list shorter than `limit` (1 to 1000) is the last page. An unknown address gives an empty list.
+        """
+        bounds = {"before": before, "until": until}
+        options = {"limit": limit, "commitment": COMMITMENT} | {k: v for k, v in bounds.items() if v is not None}
+        return parse_signatures(self._one(Call("getSignaturesForAddress", [address, options])))
+
+    def transactions(self, signatures: Sequence[SignatureInfo]) -> dict[str, Transaction | SourceError]:
+        """Fetch transactions: signature → the transaction or the error that it alone met. Empty for none.
+
+        Up to `batch_size` go in one request. A transaction that the node does not see yet is a temporary error, and
+        is not asked for again here.
+        """
+        wanted = {info.signature: info for info in signatures}
+        answered = self._fetch(list(wanted))
+        answered |= self._fetch_newer({s: o for s, o in answered.items() if _is_newer(o)})
+        return {s: _read_transaction(outcome, wanted[s]) for s, outcome in answered.items()}
+
+    def history(self, address: str, *, pagination_token: str | None = None, limit: int = 100) -> HistoryPage:
+        """Fetch a page of an address's transactions, newest first, failed ones too, without listing them before.
+
+        The service decides how many of `limit` it gives. Only where `has_history` is True.
+        """
+        before = self._version
+        outcome = self._ask_history(address, pagination_token, limit)
+        if _is_newer(outcome) and self._offer_version([outcome]):
+            outcome = self._ask_history(address, pagination_token, limit)
+            self._settle_version([outcome], before)
+        page = _read_history(_result(outcome))
+        if page.next_token is not None and page.next_token == pagination_token:
+            raise SourceError(SOURCE, f"{LABEL} gave the same page of history twice", permanent=False)
+        return page
+
+    def has_history(self, address: str) -> bool:
+        """Whether the service knows getTransactionsForAddress: asked once about `address`, then remembered.
+
+        Raises `SourceError` when it cannot tell for now, or when the API key is wrong.
+        """
+        if self.traits.has_history is None:
+            self.traits.has_history = self._probe_history(address)
+            self._tell()
+        return self.traits.has_history
+
+    def holdings(self, address: str) -> Holdings:
+        """Fetch the token accounts of both token programs and the balance, in one request where batches are taken.
+
+        An unknown address holds nothing: no amounts and 0 lamports.
+        """
+        programs = (TOKEN_PROGRAM, TOKEN_2022_PROGRAM)
+        calls = [Call("getTokenAccountsByOwner", [address, {"programId": p}, self._reading()]) for p in programs]
+        calls.append(Call("getBalance", [address, {"commitment": COMMITMENT}]))
+        *tokens, balance = [_result(outcome) for outcome in self._caller.ask(calls)]
+        return Holdings(_merged(parse_holdings(raw) for raw in tokens), parse_balance(balance))
+
+    def _tell(self) -> None:
+        if self._on_traits is not None:
+            self._on_traits(self.traits)
+
+    def _one(self, call: Call) -> object:
+        return _result(self._caller.ask([call])[0])
+
+    def _reading(self) -> dict[str, object]:
+        return {"encoding": "jsonParsed", "commitment": COMMITMENT}
+
+    def _reading_transactions(self) -> dict[str, object]:
+        return self._reading() | {"maxSupportedTransactionVersion": self._version}
+
+    def _fetch(self, signatures: Sequence[str]) -> dict[str, Outcome]:
+        calls = [Call("getTransaction", [signature, self._reading_transactions()]) for signature in signatures]
+        return dict(zip(signatures, self._caller.ask(calls), strict=True))
+
+    def _fetch_newer(self, errors: dict[str, Outcome]) -> dict[str, Outcome]:
+        """Ask once more for what was of a newer version. Raises nothing, because the others are there already."""
+        before = self._version
+        if not errors or not self._offer_version(errors.values()):
+            return {}
+        try:
+            answered = self._fetch(list(errors))
+        except SourceError as fault:
+            answered = dict.fromkeys(errors, fault)
+        self._settle_version(answered.values(), before)
+        return answered
+
+    def _offer_version(self, errors: Iterable[Outcome]) -> bool:
+        """Take the version that the errors want, or the next one when they name none; False when we had it already."""
+        wanted = max(rpc.wanted_version(error) or self._version + 1 for error in errors)
+        before, self._version = self._version, max(self._version, wanted)
+        return self._version > before
+
+    def _settle_version(self, outcomes: Iterable[Outcome], before: int) -> None:
+        """Remember the version just taken when it brought an answer; else go back, for it may have been nonsense."""
+        if all(isinstance(outcome, SourceError) for outcome in outcomes):
+            self._version = before
+            return
+        self.traits.transaction_version = self._version
+        self._tell()
+
+    def _ask_history(self, address: str, token: str | None, limit: int) -> Outcome:
+        options = self._reading_transactions() | {"transactionDetails": "full", "sortOrder": "desc", "limit": limit}
+        if token is not None:
+            options["paginationToken"] = token
+        return self._caller.ask([Call("getTransactionsForAddress", [address, options])])[0]
+
+    def _probe_history(self, address: str) -> bool:
+        options = {"transactionDetails": "signatures", "sortOrder": "desc", "limit": 1, "commitment": COMMITMENT}
+        try:
+            result = self._one(Call("getTransactionsForAddress", [address, options]))
+        except SourceError as error:
+            if not _is_refusal(error):
+                raise
+            return False
+        return isinstance(result, dict) and isinstance(result.get("data"), list)
+
+
+def _is_newer(outcome: Outcome) -> bool:
+    return isinstance(outcome, RpcError) and outcome.code == rpc.UNSUPPORTED_VERSION
+
+
+def _is_refusal(error: SourceError) -> bool:
+    """Whether a method is missing or locked, in whichever of the many ways services say so."""
+    if isinstance(error, RpcError):
+        return error.code not in rpc.TEMPORARY and not rpc.is_throttle(error)
+    return isinstance(error, HttpError) and error.permanent and error.status != 401
+
+
+def _result(outcome: Outcome) -> object:
+    if isinstance(outcome, SourceError):
+        raise outcome
+    return outcome
+
+
+def _read_transaction(outcome: Outcome, info: SignatureInfo) -> Transaction | SourceError:
+    if isinstance(outcome, SourceError):
+        return outcome
+    if outcome is None:
+        return SourceError(SOURCE, f"{LABEL} does not see the transaction yet", permanent=False)
+    try:
+        return parse_transaction(outcome, info.signature, info.block_at)
+    except SourceError as error:
+        return error
+
+
+def _read_history(raw: object) -> HistoryPage:
+    data = raw.get("data") if isinstance(raw, dict) else None
+    token = raw.get("paginationToken") if isinstance(raw, dict) else None
+    if not isinstance(data, list) or not isinstance(token, str | None):
+        raise SourceError(SOURCE, f"{LABEL} answered with a history that cannot be read", permanent=True)
+    infos = parse_signatures([_as_listed(entry) for entry in data])
+    items = [(info, _read_transaction(entry, info)) for info, entry in zip(infos, data, strict=True)]
+    return HistoryPage(items, token or None)
+
+
+def _as_listed(entry: object) -> dict[str, object]:
+    """The entry of getSignaturesForAddress that a full transaction stands for; what is missing stays missing."""
+    full = entry if isinstance(entry, dict) else {}
+    inner, meta = full.get("transaction"), full.get("meta")
+    signatures = inner.get("signatures") if isinstance(inner, dict) else None
+    listed = {name: full.get(name) for name in ("slot", "transactionIndex", "blockTime")}
+    listed["signature"] = signatures[0] if isinstance(signatures, list) and signatures else None
+    return listed | ({"err": meta["err"]} if isinstance(meta, dict) and "err" in meta else {})
+
+
+def _merged(parts: Iterable[dict[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    held: Counter[str] = Counter()
+    decimals: dict[str, int] = {}
+    for part in parts:
+        for mint, (amount, places) in part.items():
+            held[mint] += amount
+            decimals[mint] = places
+    return {mint: (amount, decimals[mint]) for mint, amount in held.items()}
