@@ -1,0 +1,91 @@
+"""Answers the market's HTTP routes (DexScreener, Jupiter, token images); knows no socket and makes up no price."""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tasks.simulator.answers import Answer, json_answer, refusal
+from tasks.simulator.quotes import Quoter
+from tasks.simulator.switchboard import Switchboard
+from tasks.simulator.tokens import Token
+from tasks.simulator.world import World
+
+PAIRS_BY_TOKEN = "/tokens/v1/solana/"
+LATEST_PAIRS = "/latest/dex/tokens/"
+TOKEN_SEARCH = "/tokens/v2/search"
+PRICES = "/price/v3"
+LOGOS = "/logos/"
+_MOST_PAIRED, _MOST_SEARCHED, _MOST_PRICED = 30, 100, 50
+
+
+def service_of(path: str) -> str:
+    """Return whom a request path belongs to: dexscreener, jupiter, logos, or rpc for everything else."""
+    if path.startswith((PAIRS_BY_TOKEN, LATEST_PAIRS)):
+        return "dexscreener"
+    if path.startswith((TOKEN_SEARCH, PRICES)):
+        return "jupiter"
+    return "logos" if path.startswith(LOGOS) else "rpc"
+
+
+class Market:
+    """Both market services and the images."""
+
+    def __init__(self, world: World, board: Switchboard):
+        self.world, self.board = world, board
+
+    def answer(self, target: str, host: str) -> Answer:
+        """Return the answer to `GET target`; images are said to be at `host` unless the scenario says where."""
+        parts = urlsplit(target)
+        quoter = Quoter(
+            self.world.scenario, self.world.catalogue, self.world.scenario.logo_base or f"http://{host}{LOGOS}"
+        )
+        if parts.path.startswith(PAIRS_BY_TOKEN):
+            return self._pairs(quoter, parts.path.removeprefix(PAIRS_BY_TOKEN), latest=False)
+        if parts.path.startswith(LATEST_PAIRS):
+            return self._pairs(quoter, parts.path.removeprefix(LATEST_PAIRS), latest=True)
+        if parts.path == TOKEN_SEARCH:
+            return self._search(quoter, _asked(parts.query, "query"))
+        if parts.path == PRICES:
+            return self._prices(quoter, _asked(parts.query, "ids"))
+        return self._logo(parts.path.removeprefix(LOGOS).removesuffix(".svg"))
+
+    def _known(self, mints: list[str]) -> list[Token]:
+        self.board.count_mints(mints)
+        known = self.world.catalogue.by_mint
+        return [known[mint] for mint in dict.fromkeys(mints) if mint in known]
+
+    def _pairs(self, quoter: Quoter, text: str, *, latest: bool) -> Answer:
+        mints = [mint for mint in unquote(text).split(",") if mint]
+        if len(mints) > _MOST_PAIRED:
+            return refusal(400, f"At most {_MOST_PAIRED} addresses.")
+        tokens = self._known(mints)
+        pairs = [pair for token in tokens for pair in quoter.pairs(token, other_chains=latest)]
+        pairs = pairs[: self.board.faults.max_pairs or None]
+        return json_answer({"schemaVersion": "1.0.0", "pairs": pairs or None} if latest else pairs)
+
+    def _search(self, quoter: Quoter, mints: list[str]) -> Answer:
+        if len(mints) > _MOST_SEARCHED:
+            return refusal(400, f"At most {_MOST_SEARCHED} mints.")
+        return json_answer([entry for token in self._known(mints) if (entry := quoter.listing(token))])
+
+    def _prices(self, quoter: Quoter, mints: list[str]) -> Answer:
+        if not 1 <= len(mints) <= _MOST_PRICED:
+            return refusal(400, f"One to {_MOST_PRICED} mints.")
+        return json_answer({token.mint: entry for token in self._known(mints) if (entry := quoter.price(token))})
+
+    def _logo(self, mint: str) -> Answer:
+        token = self.world.catalogue.by_mint.get(mint)
+        if token is None:
+            return refusal(404, "No such image.")
+        picture = (
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="64" height="64">'
+            f'<circle cx="32" cy="32" r="32" fill="hsl({token.index * 47 % 360} 55% 42%)"/>'
+            '<text x="32" y="42" font-size="28" font-family="sans-serif" fill="#fff" text-anchor="middle">'
+            f"{escape(token.symbol[0])}</text></svg>"
+        )
+        return Answer(picture.encode(), 200, "image/svg+xml", {"Cache-Control": "max-age=86400"})
+
+
+def _asked(query: str, name: str) -> list[str]:
+    return [mint for value in parse_qs(query).get(name, []) for mint in value.split(",") if mint]

@@ -1,0 +1,152 @@
+"""Keeps the state of the switches while the simulator runs, and counts what was asked; decides no answer's content."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from math import ceil
+from random import Random
+from threading import Lock
+from typing import Any
+
+from tasks.simulator.faults import Faults
+
+
+class Bucket:
+    """A token bucket that holds one second's worth and may run into debt for a large batch."""
+
+    def __init__(self) -> None:
+        self.left = 0.0
+        self.at_s: float | None = None
+
+    def wait_s(self, rate: float, cost: int, now_s: float) -> float:
+        """Take `cost` and return 0.0, or take nothing and return how long until it would do."""
+        full = max(rate, 1.0)
+        self.left = full if self.at_s is None else min(full, self.left + (now_s - self.at_s) * rate)
+        self.at_s = now_s
+        needed = min(float(cost), full)
+        if self.left + 1e-9 >= needed:
+            self.left -= cost
+            return 0.0
+        return (needed - self.left) / rate
+
+
+class Switchboard:
+    """The switches as they stand, and the counts. Safe to use from several threads."""
+
+    def __init__(self, faults: Faults, seed: int, clock: Callable[[], float] = time.monotonic):
+        self.faults = faults
+        self._clock = clock
+        self._rnd = Random(f"{seed}/faults")
+        self._lock = Lock()
+        self._buckets: dict[str, Bucket] = {}
+        self._nulls: Counter[str] = Counter()
+        self.reset()
+
+    # -- switches ----------------------------------------------------------------------------------
+
+    def change(self, changes: Mapping[str, Any]) -> Faults:
+        """Set some switches anew. Raises ValueError that names the first bad one."""
+        with self._lock:
+            self.faults = self.faults.changed(changes)
+            self._nulls.clear()
+            self._buckets.clear()
+            return self.faults
+
+    def wait_s(self, service: str, cost: int) -> int:
+        """Return 0 when the rate limit lets the request pass, else the whole seconds until it would."""
+        faults, group = self.faults, "rpc" if service == "rpc" else "market"
+        rate = faults.rpc_requests_per_s if group == "rpc" else faults.market_requests_per_s
+        if not rate:
+            return 0
+        with self._lock:
+            bucket = self._buckets.setdefault(group if group == "rpc" else service, Bucket())
+            return ceil(bucket.wait_s(rate, cost, self._clock()))
+
+    def happens(self, fault: str, service: str) -> bool:
+        """Say whether `fail`, `drop` or `garble` hits this request."""
+        with self._lock:
+            faults = self.faults
+            targets = ("all", service, "rpc" if service == "rpc" else "market")
+            if faults.target not in targets:
+                return False
+            left = getattr(faults, f"{fault}_next")
+            if left:
+                self.faults = faults.changed({f"{fault}_next": left - 1})
+                return True
+            fraction: float = getattr(faults, f"{fault}_fraction")
+            return fraction > 0 and self._rnd.random() < fraction
+
+    def is_not_yet_visible(self, signature: str) -> bool:
+        """Say whether this ask of a signature is among those that answer null."""
+        if not self.faults.null_first:
+            return False
+        with self._lock:
+            self._nulls[signature] += 1
+            return self._nulls[signature] <= self.faults.null_first
+
+    def shuffle(self, answers: list[bytes]) -> None:
+        """Bring a batch's answers out of order if that is switched on."""
+        if self.faults.shuffle_batches:
+            with self._lock:
+                self._rnd.shuffle(answers)
+
+    # -- counts ------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget all counts."""
+        with self._lock:
+            self._http: Counter[str] = Counter()
+            self._statuses: Counter[str] = Counter()
+            self._methods: Counter[str] = Counter()
+            self._batches: Counter[int] = Counter()
+            self._signatures: Counter[str] = Counter()
+            self._mints: Counter[str] = Counter()
+
+    def count_request(self, service: str) -> None:
+        """Count one HTTP request to `rpc`, `dexscreener`, `jupiter` or `logos`."""
+        with self._lock:
+            self._http[service] += 1
+
+    def count_status(self, status: int) -> None:
+        """Count one HTTP answer; a dropped connection counts as 0."""
+        with self._lock:
+            self._statuses[str(status)] += 1
+
+    def count_batch(self, size: int) -> None:
+        """Count one batch of so many calls."""
+        with self._lock:
+            self._batches[size] += 1
+
+    def count_call(self, method: str) -> None:
+        """Count one call, alone or in a batch."""
+        with self._lock:
+            self._methods[method] += 1
+
+    def count_transaction(self, signature: str) -> None:
+        """Count one transaction that was given out."""
+        with self._lock:
+            self._signatures[signature] += 1
+
+    def count_mints(self, mints: Iterable[str]) -> None:
+        """Count the mints of one market request."""
+        with self._lock:
+            self._mints.update(mints)
+
+    def stats(self) -> dict[str, Any]:
+        """Return all counts since the start or the last reset."""
+        with self._lock:
+            return {
+                "http": sum(self._http.values()),
+                "services": dict(self._http),
+                "statuses": dict(self._statuses),
+                "methods": dict(self._methods),
+                "calls": sum(self._methods.values()),
+                "batches": self._batches.total(),
+                "largest_batch": max(self._batches, default=0),
+                "transactions": self._signatures.total(),
+                "distinct_transactions": len(self._signatures),
+                "mints": self._mints.total(),
+                "distinct_mints": len(self._mints),
+            }

@@ -1,0 +1,32 @@
+"""The words that made-up names are put together from; the few hostile ones are here too."""
+
+_ADJECTIVES = """
+    amber brisk calm dusty early faint glad hasty idle jolly keen lucid mellow noble olive plain quiet rapid stern
+    tidy urban vivid warm young
+"""
+_NOUNS = """
+    heron willow anchor basin cedar delta ember fjord grove harbor island juniper kettle lantern meadow needle
+    orchard pebble quarry river summit thicket upland valley
+"""
+_EPITHETS = """
+    Moon Turbo Lazy Cosmic Salty Golden Pixel Velvet Neon Grumpy Tiny Mighty Frozen Spicy Lucky Cyber Wobbly Royal
+    Dizzy Electric
+"""
+_CREATURES = """
+    Otter Goblin Penguin Noodle Wizard Pickle Badger Falcon Waffle Kraken Hamster Dragon Cactus Robot Panda Comet
+    Toast Lobster Pigeon Yak
+"""
+# Labels of wallets, and names of tokens.
+ADJECTIVES, NOUNS = _ADJECTIVES.split(), _NOUNS.split()
+EPITHETS, CREATURES = _EPITHETS.split(), _CREATURES.split()
+
+# Names that try to break a page, a CSV or a reader's trust; (name, symbol) by popularity rank.
+HOSTILE_NAMES = {
+    9: ("<img src=x onerror=alert(1)>", "<b>XSS</b>"),
+    17: ("\u202eniop eht esreveR\u202c", "\u202eTLR"),
+    24: ("Very long " * 40, "LONG" * 16),
+    31: ("USD Coin", "USD\u0421"),
+    38: ('=HYPERLINK("http://example.invalid","claim")', "=1+1"),
+    45: ("Robert'); DROP TABLE token;--", "BOBBY"),
+    52: ("Zero\u200bWidth\u0000Null\ufeff", "Z\u200bW"),
+}
