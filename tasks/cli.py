@@ -1,0 +1,138 @@
+"""The `walletkin` command: migrate, doctor, worker, simulator. Does what other rooms offer, nothing of its own.
+
+What is wrong is said in one line. Exit codes: 0 done, 2 something must be mended first (the line says what).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import pathlib
+import socket
+import sys
+from collections.abc import Sequence
+
+from tasks.errors import SettingsError, WalletkinError
+from tasks.settings import Settings, read_settings
+
+WORKER_OPTIONS = {
+    "worker_type": "thread",
+    "initial_delay": 0.05,
+    "max_delay": 0.25,
+    "backoff": 1.15,
+    "shutdown_timeout": 4,
+    "graceful_signal": "TERM",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; a foreseen error is one line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_settings()
+        options.run(settings, options)
+    except WalletkinError as error:
+        print(f"walletkin: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="walletkin", description="Finds Solana wallets that move together.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("migrate", help="bring the database up to this version").set_defaults(run=_migrate)
+    doctor = commands.add_parser("doctor", help="check settings, data folder, database and ports before a start")
+    doctor.set_defaults(run=_doctor)
+    worker = commands.add_parser("worker", help="do the background work of one queue")
+    worker.add_argument("queue", choices=("pipeline", "enrichment"))
+    worker.set_defaults(run=_worker)
+    simulator = commands.add_parser("simulator", help="serve a made-up chain and market")
+    simulator.add_argument("--latency-ms", type=int, default=0, help="wait before every answer")
+    simulator.set_defaults(run=_simulator)
+    return parser
+
+
+def _migrate(settings: Settings, options: argparse.Namespace) -> None:
+    from tasks.records import database
+
+    database.open_database(settings)
+    for step in database.migrate():
+        print(f"migrated: {step}")
+
+
+def _doctor(settings: Settings, options: argparse.Namespace) -> None:
+    """Check all that a start needs, so that what is wrong is said once and in one line, before any process starts."""
+    _check_folder(settings.data_dir)
+    _check_port("WALLETKIN_BIND", settings.bind)
+    if settings.is_demo:
+        _check_port("WALLETKIN_SIMULATOR_BIND", settings.simulator_bind)
+    _check_redis(settings)
+    _migrate(settings, options)
+    kind = "made-up chain" if settings.is_demo else f"chain read at {settings.rpc_requests_per_s:g} transactions/s"
+    print(f"Walletkin: open http://{settings.bind} ({kind}; Ctrl-C ends everything)", flush=True)
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingsError(f"The data folder {folder} cannot be written to: {error.strerror}.") from None
+
+
+def _check_port(name: str, bind: str) -> None:
+    host, _, port = bind.rpartition(":")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(f"{bind} cannot be used ({error.strerror}); choose another with {name}.") from None
+
+
+def _check_redis(settings: Settings) -> None:
+    if not settings.redis_url:
+        return
+    import redis
+
+    try:
+        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3) as client:
+            client.ping()
+    except redis.RedisError:
+        raise SettingsError("Redis at WALLETKIN_REDIS_URL does not answer; start it, or unset the variable.") from None
+
+
+def _worker(settings: Settings, options: argparse.Namespace) -> None:
+    """Work on one queue until told to stop; TERM lets running slices end within four seconds."""
+    from tasks import schedule
+    from tasks.queues import QUEUES
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    schedule.start_worker(options.queue)
+    QUEUES[options.queue].create_consumer(workers=settings.workers, **WORKER_OPTIONS).run()
+
+
+def _simulator(settings: Settings, options: argparse.Namespace) -> None:
+    from tasks.simulator import scenario, server
+    from tasks.simulator.faults import Faults
+
+    host, _, port = settings.simulator_bind.rpartition(":")
+    try:
+        server.serve(
+            host.strip("[]"),
+            int(port),
+            scenario.Scenario(seed=settings.simulator_seed or 0),
+            Faults(latency_ms=options.latency_ms),
+            announce=lambda url: print(f"simulator: {url}", flush=True),
+        )
+    except OSError as error:
+        raise SettingsError(f"{settings.simulator_bind} cannot be used: {error.strerror}.") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

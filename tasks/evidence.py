@@ -1,0 +1,117 @@
+"""The proof of a result, read back from what it was made of: a wallet's capital audit, a pair's shared tokens.
+
+Reads only the rows that the analysis saw, so that later syncs change nothing in it. Stores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks import analyse, lifecycle
+from tasks.analysis.allocation import allocate
+from tasks.analysis.audit import AuditRow, Check, audit, check
+from tasks.analysis.similarity import contributions
+from tasks.errors import NotFound
+from tasks.records import results, tokens, wallets
+from tasks.records.models import Analysis, AnalysisWallet, Wallet
+from tasks.records.wallets import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalAudit:
+    """How each weight of a wallet came about. `weights` has mint, spent_sol and weight, heaviest first."""
+
+    rows: list[AuditRow]
+    weights: list[dict[str, Any]]
+    check: Check
+
+
+def bounds_of(wallet: AnalysisWallet) -> Bounds:
+    """Return which rows of a wallet an analysis may show: those it saw, or while it runs those there are."""
+    if wallet.sync_no is not None:
+        return Bounds(wallet.wallet_id, wallet.sync_no, wallet.oldest_slot)
+    now = Wallet.get_by_id(wallet.wallet_id)
+    return Bounds(now.id, now.syncs, now.oldest_slot)
+
+
+def shown_result(analysis: Analysis) -> dict[str, Any]:
+    """Return the result that readers of an analysis see. Raises NotFound (code `no_result`) while there is none."""
+    if analysis.result_id is None:
+        raise NotFound("There is no result yet; the first comes when two wallets have been read.", code="no_result")
+    return results.result(analysis.result_id)
+
+
+def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
+    """Return every movement of a wallet, counted or left out with the reason, by time; and the check of the sums.
+
+    A wallet without data gives no rows.
+    """
+    start_at, end_at = analyse.window_of(analysis)
+    seen: dict[str, Any] = {
+        "rates": analyse.rates_from(shown_result(analysis)["rates"]),
+        "excluded": frozenset(lifecycle.parameters_of(analysis).exclude),
+        "window_start_at": start_at,
+        "window_end_at": end_at,
+    }
+    movements, failed = wallets.movements(bounds_of(wallet))
+    table = allocate(movements, **seen)
+    weights: list[dict[str, Any]] = [
+        {"mint": row.mint, "spent_sol": row.spent_sol, "weight": row.weight} for row in table
+    ]
+    weights.sort(key=lambda row: (-row["weight"], row["mint"]))
+    return CapitalAudit(audit(movements, failed, **seen), weights, check(table))
+
+
+def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dict[str, Any]]:
+    """Return what each token that two wallets share adds to their scores, the most to capital first.
+
+    Keys: mint, weight_a, weight_b, contribution_capital, contribution_behavioural, spent_sol_a, spent_sol_b,
+    first_buy_a, first_buy_b (Unix seconds or None), gap_s, signatures_a, signatures_b.
+    """
+    result_id = shown_result(analysis)["id"]
+    sides = [results.allocation(result_id, wallet.position) for wallet in (a, b)]
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    names = tokens.mint_names({mint_id for side in sides for mint_id in side})
+    weights = [{names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides]
+    parts = contributions(*weights)
+    signatures = [_signatures(wallet, {names[mint_id] for mint_id in shared}) for wallet in (a, b)]
+    rows = [_shared_token(names[mint_id], [side[mint_id] for side in sides], signatures) for mint_id in shared]
+    for row in rows:
+        row["contribution_capital"] = parts[row["mint"]].contribution_capital
+        row["contribution_behavioural"] = parts[row["mint"]].contribution_behavioural
+    return sorted(rows, key=lambda row: (-(row["contribution_capital"] or 0), row["mint"]))
+
+
+def _signatures(wallet: AnalysisWallet, mints: set[str]) -> dict[str, list[str]]:
+    """Return mint → the signatures of a wallet's trades of it, by time."""
+    found: dict[str, list[str]] = {mint: [] for mint in mints}
+    for movement in wallets.movements(bounds_of(wallet))[0]:
+        if movement.mint in found and movement.side in ("buy", "sell"):
+            found[movement.mint].append(movement.signature)
+    return found
+
+
+def _shared_token(
+    mint: str, sides: Sequence[dict[str, Any]], signatures: Sequence[dict[str, list[str]]]
+) -> dict[str, Any]:
+    a, b = sides
+    first_a, first_b = a["first_buy_at"], b["first_buy_at"]
+    return {
+        "mint": mint,
+        "weight_a": a["weight"],
+        "weight_b": b["weight"],
+        "spent_sol_a": a["spent_sol"],
+        "spent_sol_b": b["spent_sol"],
+        "first_buy_a": first_a,
+        "first_buy_b": first_b,
+        "gap_s": None if first_a is None or first_b is None else first_b - first_a,
+        "signatures_a": signatures[0][mint],
+        "signatures_b": signatures[1][mint],
+    }
+
+
+def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> dict[str, Any]:
+    """Return the measures of a pair given in address order. Raises NotFound (`not_kept`) when it was not kept."""
+    return results.pair(shown_result(analysis)["id"], a.position, b.position)

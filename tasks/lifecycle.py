@@ -1,0 +1,220 @@
+"""The life of an analysis: made, its wallets synced, computed, cancelled, tried again. Computes nothing itself.
+
+States: `syncing` → `provisional` (a first result is there) → `analysing` → `complete`; or `failed`, `cancelled`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from peewee import IntegrityError
+
+from tasks import jobs, queues
+from tasks.errors import Conflict
+from tasks.records import analyses, database, wallets
+from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
+from tasks.records.models import Analysis, AnalysisWallet, Job, JobAnalysis, Result, Wallet
+
+VERSION = version("walletkin")
+GROWTH = 1.25  # a provisional result is made again when the synced wallets grew by a quarter
+REST = 10.0  # and ten times its last duration has passed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Created:
+    """A new analysis, or with `repeated` the one that the same request made before."""
+
+    analysis: Analysis
+    job_ids: list[str]
+    repeated: bool = False
+
+
+def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -> Created:
+    """Record an analysis and its sync jobs, and announce them.
+
+    Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`. The same idempotency key
+    again gives the first analysis.
+    """
+    if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
+        return Created(before, _job_ids(before), True)
+    try:
+        return _create(new, sync_ttl_s, resync)
+    except IntegrityError:
+        # The same request came twice at once, and the other one was first.
+        if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
+            return Created(before, _job_ids(before), True)
+        raise
+
+
+def _create(new: NewAnalysis, sync_ttl_s: float, resync: Sequence[str]) -> Created:
+    wallet_ids = wallets.ensure_wallets(wallet.address for wallet in new.wallets)
+    again = {wallet_ids[address] for address in resync if address in wallet_ids}
+    fresh = wallets.fresh_wallets(wallet_ids.values(), sync_ttl_s) - again
+    with database.write():
+        analysis_id = analyses.insert_analysis(new, wallet_ids, fresh)
+        stale = [address for address, wallet_id in wallet_ids.items() if wallet_id not in fresh]
+        job_ids = list(jobs.submit("sync", stale, queues.USER, analysis_id=analysis_id).values())
+        job_ids += _advance(analysis_id)
+    jobs.announce(job_ids)
+    return Created(Analysis.get_by_id(analysis_id), job_ids)
+
+
+def new_key() -> str:
+    """Return the public id of an analysis: 128 random bits, which are the key to it."""
+    return secrets.token_hex(16)
+
+
+def _job_ids(analysis: Analysis) -> list[str]:
+    query = JobAnalysis.select(JobAnalysis.job_id).where(JobAnalysis.analysis_id == analysis.id)
+    return [row[0] for row in query.tuples()]
+
+
+def wallet_started(claim: jobs.Claim, wallet_id: int) -> None:
+    """Show a wallet as syncing wherever it is waited for."""
+    with database.write():
+        jobs.fence(claim)
+        analyses.set_wallet_state(wallet_id, jobs.waiting_analyses(claim.job_id), "syncing")
+
+
+def wallet_ended(claim: jobs.Claim, wallet_id: int) -> list[str]:
+    """Show a wallet's state wherever it was waited for, and go on with those analyses.
+
+    Call inside the write transaction that ends the sync; announce the returned job ids after its commit.
+    """
+    waiting = jobs.waiting_analyses(claim.job_id)
+    if waiting:
+        analyses.copy_wallet_state(wallet_id, waiting)
+    return [job_id for analysis_id in waiting for job_id in _advance(analysis_id)]
+
+
+def _advance(analysis_id: int) -> list[str]:
+    """Start the next step of an analysis when it is due; return the ids of the jobs made.
+
+    Writes the analysis's row first: on PostgreSQL two syncs that end at once would else both see the other unfinished.
+    """
+    Analysis.update(state=Analysis.state).where(Analysis.id == analysis_id).execute()
+    analysis = Analysis.get_by_id(analysis_id)
+    if analysis.state not in ("syncing", "provisional"):
+        return []
+    if not _has_unsynced(analysis_id):
+        Analysis.update(state="analysing").where(Analysis.id == analysis_id).execute()
+        return list(jobs.submit("similarity", [analysis.key], queues.USER, analysis_id=analysis_id).values())
+    if _provisional_is_due(analysis):
+        return list(jobs.submit("provisional", [analysis.key], queues.USER, analysis_id=analysis_id).values())
+    return []
+
+
+def _has_unsynced(analysis_id: int) -> bool:
+    w = AnalysisWallet
+    query = w.select(w.position).where(w.analysis_id == analysis_id, w.state.in_(("waiting", "syncing")))
+    return bool(query.limit(1).count())
+
+
+def _provisional_is_due(analysis: Analysis) -> bool:
+    """From two wallets on, one at a time, and again only when it is worth its cost."""
+    busy = Job.select(Job.id).where(Job.kind == "provisional", Job.subject == analysis.key, Job.state.in_(jobs.LIVE))
+    if busy.count():
+        return False
+    last = Result.get_or_none(Result.id == analysis.result_id) if analysis.result_id else None
+    if last and database.now_s() < last.computed_at + REST * last.duration_s:
+        return False
+    counts = analyses.state_counts(analysis.id)
+    ready = counts.get("synced", 0) + counts.get("partial", 0)
+    return ready >= 2 and (last is None or ready >= GROWTH * last.wallets)
+
+
+def result_ready(claim: jobs.Claim, analysis_id: int, result_id: int) -> list[str]:
+    """Show a result, swapped in whole, and end its job. Announce the returned job ids after the commit.
+
+    A provisional result that comes after the final one began is not shown over it.
+    """
+    result = Result.get_by_id(result_id)
+    with database.write():
+        jobs.finish(claim, "succeeded", detail=f"{result.wallets} wallets")
+        if not result.provisional:
+            Analysis.update(state="complete", result_id=result_id, finished_at=database.clock()).where(
+                Analysis.id == analysis_id, Analysis.state == "analysing"
+            ).execute()
+            return []
+        Analysis.update(state="provisional", result_id=result_id).where(
+            Analysis.id == analysis_id, Analysis.state.in_(("syncing", "provisional"))
+        ).execute()
+        return _advance(analysis_id)
+
+
+def fail(claim: jobs.Claim, reason: str) -> None:
+    """End an analysis whose result could not be computed, with the reason."""
+    with database.write():
+        jobs.finish(claim, "failed", error=reason)
+        Analysis.update(state="failed", reason=reason, finished_at=database.clock()).where(
+            Analysis.key == claim.subject, Analysis.state.in_(analyses.LIVE)
+        ).execute()
+
+
+def cancel(analysis: Analysis) -> None:
+    """Stop an analysis: jobs that nobody else waits for end, what is synced stays. Conflict when it has ended."""
+    with database.write():
+        changed = (
+            Analysis.update(state="cancelled", finished_at=database.clock())
+            .where(Analysis.id == analysis.id, Analysis.state.in_(analyses.LIVE))
+            .execute()
+        )
+        if not changed:
+            raise Conflict("This analysis has already ended.")
+        jobs.detach(analysis.id)
+
+
+def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: float) -> Analysis:
+    """Read a failed or partial wallet again; return the analysis that will show it.
+
+    While the analysis still runs it is the same one. A complete analysis does not change under its reader: a new one
+    is made, linked to the old.
+    """
+    wallet = analyses.wallet(analysis.id, address)
+    if wallet.state not in ("failed", "partial"):
+        raise Conflict("This wallet was read without error; there is nothing to try again.")
+    if analysis.state in ("syncing", "provisional"):
+        with database.write():
+            analyses.set_wallet_state(wallet.wallet_id, [analysis.id], "waiting")
+            job_ids = jobs.submit("sync", [address], queues.USER, analysis_id=analysis.id)
+        jobs.announce(job_ids.values())
+        return analysis
+    return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=[address]).analysis
+
+
+def copy_of(analysis: Analysis, key: str) -> NewAnalysis:
+    """Return a new analysis of the same wallets under the same parameters, linked to the old one."""
+    rejected, duplicates = analyses.intake_rows(analysis.id)
+    rows = analyses.wallets(analysis.id)
+    return NewAnalysis(
+        key=key,
+        wallets=[NewWallet(row["address"], row["line"], row["label"]) for row in rows],
+        parameters=parameters_of(analysis),
+        label=analysis.label,
+        history_limit=analysis.history_limit,
+        version=VERSION,
+        owner=analysis.owner,
+        parent_id=analysis.id,
+        rejected=rejected,
+        duplicates=duplicates,
+    )
+
+
+def parameters_of(analysis: Analysis) -> Parameters:
+    """Return the parameters under which an analysis was made."""
+    return Parameters(
+        window_days=analysis.window_days,
+        timing_window_s=analysis.timing_window_s,
+        tau=analysis.tau,
+        exclude=tuple(json.loads(analysis.exclude)),
+    )
+
+
+def wallet_of(address: str) -> Wallet:
+    """Return the wallet row of an address."""
+    found: Wallet = Wallet.get(Wallet.address == address)
+    return found

@@ -1,0 +1,81 @@
+"""The two queues, and the one place where a priority is computed. Knows nothing of what a job does.
+
+A message holds a job's id and is only a hint: the job's row is the truth (`tasks/jobs.py`). Huey takes the highest
+number first and, within one, the oldest; so the number is the tier and then the milliseconds of the request, which
+makes it newest first (exact as a double on SQLite and Redis alike).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from huey import PriorityRedisExpireHuey, SqliteHuey
+
+from tasks.settings import Settings, read_settings
+
+USER, ANALYSIS, BACKGROUND = 3, 2, 1
+TIERS = {"user": USER, "analysis": ANALYSIS, "background": BACKGROUND}
+TIER_STEP = 10**13
+# Periodic tasks stand above every tier: without a priority of their own they would wait for ever.
+TOP_PRIORITY = 9 * TIER_STEP
+
+_lock = threading.Lock()
+_last_ms = 0
+_receivers: list[Callable[[str], None]] = []
+
+
+def make_queue(name: str, settings: Settings) -> Any:
+    """Return the Huey instance of a queue: on Redis when the settings name one, else on its own SQLite file."""
+    if settings.redis_url:
+        return PriorityRedisExpireHuey(f"walletkin_{name}", url=settings.redis_url, results=False)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey(
+        f"walletkin_{name}", filename=str(settings.queue_path), results=False, timeout=15, strict_fifo=True
+    )
+
+
+SETTINGS = read_settings()
+pipeline = make_queue("pipeline", SETTINGS)
+enrichment = make_queue("enrichment", SETTINGS)
+QUEUES = {"pipeline": pipeline, "enrichment": enrichment}
+
+
+def priority(tier: int) -> int:
+    """Return the priority of a request made now: higher tiers first, then the newest.
+
+    Two calls in one process never give the same number within a tier.
+    """
+    global _last_ms
+    with _lock:
+        _last_ms = max(int(time.time() * 1000), _last_ms + 1)
+        return tier * TIER_STEP + _last_ms
+
+
+def receiver(work: Callable[[str], None]) -> Callable[[str], None]:
+    """Name the function that a worker calls with the job id of each message (`tasks/runner.py` does)."""
+    _receivers[:] = [work]
+    return work
+
+
+def _receive(job_id: str) -> None:
+    for work in _receivers:
+        work(job_id)
+
+
+_messages = {name: huey.task(name=f"work_{name}")(_receive) for name, huey in QUEUES.items()}
+
+
+def send(queue: str, job_id: str, number: int, delay_s: float | None = None) -> None:
+    """Put a message for a job into its queue, to be received at once or after a delay."""
+    QUEUES[queue].enqueue(_messages[queue].s(job_id, priority=number, delay=delay_s))
+
+
+def announced_ids(queue: str) -> set[str]:
+    """Return the ids of the jobs that have a message in the queue, waiting or scheduled for later."""
+    huey = QUEUES[queue]
+    messages = [huey.deserialize_task(data) for data in huey.storage.enqueued_items()]
+    messages += [huey.deserialize_task(data) for data in huey.storage.scheduled_items()]
+    return {message.args[0] for message in messages if message.args}

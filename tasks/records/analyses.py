@@ -1,0 +1,247 @@
+"""Analyses and their wallets: making them, their states, and the rows that pages and JSON show of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from peewee import JOIN, Case, fn
+
+from tasks.errors import NotFound
+from tasks.records import database
+from tasks.records.models import Analysis, AnalysisIntake, AnalysisWallet, Job, Wallet
+
+LIVE = ("syncing", "provisional", "analysing")
+ENDED_WALLET = ("synced", "partial", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a reader may choose. `window_days` None means all synced history; `exclude` are mints left out."""
+
+    window_days: float | None
+    timing_window_s: int
+    tau: float
+    exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewWallet:
+    """A wallet of a new analysis: its address, the line it stood on, and its label."""
+
+    address: str
+    line: int
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAnalysis:
+    """All that is needed to make an analysis; `wallets` are unique. Rejected and duplicate rows only to be shown."""
+
+    key: str
+    wallets: Sequence[NewWallet]
+    parameters: Parameters
+    label: str
+    history_limit: int
+    version: str
+    owner: str | None = None
+    idempotency_key: str | None = None
+    parent_id: int | None = None
+    rejected: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    duplicates: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+
+def insert_analysis(new: NewAnalysis, wallet_ids: Mapping[str, int], done: Iterable[int]) -> int:
+    """Insert an analysis with its wallets in address order; return its id.
+
+    `done` are the wallets that need no sync; they start in their wallet's own state. Call inside a write transaction.
+    """
+    parameters = new.parameters
+    analysis_id = Analysis.insert(
+        key=new.key,
+        owner=new.owner,
+        idempotency_key=new.idempotency_key,
+        parent_id=new.parent_id,
+        label=new.label,
+        state="syncing",
+        created_at=database.now_s(),
+        window_days=parameters.window_days,
+        timing_window_s=parameters.timing_window_s,
+        tau=parameters.tau,
+        exclude=json.dumps(parameters.exclude),
+        history_limit=new.history_limit,
+        version=new.version,
+        wallets=len(new.wallets),
+    ).execute()
+    AnalysisIntake.insert(
+        analysis_id=analysis_id, rejected=json.dumps(new.rejected), duplicates=json.dumps(new.duplicates)
+    ).execute()
+    rows = [
+        (analysis_id, position, wallet_ids[wallet.address], wallet.line, wallet.label)
+        for position, wallet in enumerate(sorted(new.wallets, key=lambda wallet: wallet.address))
+    ]
+    w = AnalysisWallet
+    database.insert_rows(w, (w.analysis_id, w.position, w.wallet_id, w.line, w.label), rows)
+    for wallet_id in done:
+        copy_wallet_state(wallet_id, [analysis_id])
+    return int(analysis_id)
+
+
+def copy_wallet_state(wallet_id: int, analysis_ids: Sequence[int]) -> None:
+    """Show the state in which a sync left a wallet in the analyses that waited for it."""
+    state = Wallet.get_by_id(wallet_id)
+    AnalysisWallet.update(
+        state=state.state or "failed", reason=state.reason, truncated=state.truncated, transactions=state.transactions
+    ).where(AnalysisWallet.wallet_id == wallet_id, AnalysisWallet.analysis_id.in_(analysis_ids)).execute()
+
+
+def set_wallet_state(wallet_id: int, analysis_ids: Sequence[int], state: str) -> None:
+    """Set a wallet's state in several analyses."""
+    AnalysisWallet.update(state=state).where(
+        AnalysisWallet.wallet_id == wallet_id, AnalysisWallet.analysis_id.in_(analysis_ids)
+    ).execute()
+
+
+def by_key(key: str) -> Analysis:
+    """Return the analysis with this public id. Raises NotFound."""
+    found: Analysis | None = Analysis.get_or_none(Analysis.key == key)
+    if found is None:
+        raise NotFound("There is no such analysis. Check the link; analyses are also removed when they are old.")
+    return found
+
+
+def by_idempotency_key(key: str) -> Analysis | None:
+    """Return the analysis that a repeated request made the first time, None when it is new."""
+    found: Analysis | None = Analysis.get_or_none(Analysis.idempotency_key == key)
+    return found
+
+
+def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
+    """Return a browser's newest analyses: key, label, state, created_at, wallets, incomplete (count)."""
+    bad = (
+        AnalysisWallet.select(fn.count(AnalysisWallet.position))
+        .where(AnalysisWallet.analysis_id == Analysis.id, AnalysisWallet.state.in_(("failed", "partial")))
+    )  # fmt: skip
+    query = (
+        Analysis.select(
+            Analysis.key, Analysis.label, Analysis.state, Analysis.created_at, Analysis.wallets, bad.alias("incomplete")
+        )
+        .where(Analysis.owner == owner)
+        .order_by(Analysis.id.desc())
+        .limit(most)
+    )
+    return list(query.dicts())
+
+
+def intake_rows(analysis_id: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rejected and the duplicate rows of the input, each {"line", "text", "reason"}."""
+    row = AnalysisIntake.get_by_id(analysis_id)
+    return json.loads(row.rejected), json.loads(row.duplicates)
+
+
+def wallets(analysis_id: int, positions: Collection[int] | None = None) -> list[dict[str, Any]]:
+    """Return the wallets of an analysis in the order of the input, with address, label, state and counts.
+
+    `positions` picks some of them (a page's worth), None takes all.
+
+    Keys: position, wallet_id, address, label, line, state, reason, truncated, transactions, trades, mints.
+    """
+    w = AnalysisWallet
+    query = (
+        w.select(
+            w.position, w.wallet_id, Wallet.address, w.label, w.line, w.state, w.reason, w.truncated,
+            w.transactions, w.trades, w.mints,
+        )
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .where(w.analysis_id == analysis_id)
+        .order_by(w.line, w.position)
+    )  # fmt: skip
+    if positions is not None:
+        query = query.where(w.position.in_(sorted(positions)))
+    return list(query.dicts())
+
+
+def wallet(analysis_id: int, address: str) -> AnalysisWallet:
+    """Return one wallet of an analysis. Raises NotFound when it is not among them."""
+    query = AnalysisWallet.select(AnalysisWallet, Wallet.address).join(
+        Wallet, JOIN.INNER, on=(Wallet.id == AnalysisWallet.wallet_id), attr="wallet"
+    )
+    found: AnalysisWallet | None = query.where(
+        AnalysisWallet.analysis_id == analysis_id, Wallet.address == address
+    ).get_or_none()
+    if found is None:
+        raise NotFound("This wallet is not part of the analysis.")
+    return found
+
+
+def synced_wallets(analysis_id: int) -> Iterator[tuple[int, int, int, int | None, str | None]]:
+    """Yield, in address order, the wallets that were read, with the data that is there now.
+
+    (position, wallet id, finished syncs, oldest slot looked at, holdings as JSON text or None).
+    """
+    w = AnalysisWallet
+    query = (
+        w.select(w.position, Wallet.id, Wallet.syncs, Wallet.oldest_slot, Wallet.holdings)
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .where(w.analysis_id == analysis_id, w.state.in_(("synced", "partial")), Wallet.syncs > 0)
+        .order_by(w.position)
+    )
+    yield from query.tuples()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenWallet:
+    """What a complete analysis keeps of a wallet: the data it saw, and what it counted."""
+
+    position: int
+    wallet_id: int
+    sync_no: int
+    holdings: str | None
+    trades: int
+    mints: int
+
+
+def freeze_wallets(analysis_id: int, frozen: Iterable[FrozenWallet]) -> None:
+    """Keep with an analysis which data of each wallet it saw. Call inside a write transaction."""
+    w = AnalysisWallet
+    bounds = ("newest_slot", "newest_signature", "oldest_slot", "oldest_signature")
+    for one in frozen:
+        wallet = Wallet.get_by_id(one.wallet_id)
+        w.update(
+            sync_no=one.sync_no,
+            holdings=one.holdings,
+            trades=one.trades,
+            mints=one.mints,
+            **{name: getattr(wallet, name) for name in bounds},
+        ).where(w.analysis_id == analysis_id, w.position == one.position).execute()
+
+
+def state_counts(analysis_id: int) -> dict[str, int]:
+    """Return how many wallets of an analysis are in each state."""
+    w = AnalysisWallet
+    query = w.select(w.state, fn.count(w.position)).where(w.analysis_id == analysis_id).group_by(w.state)
+    return {state: count for state, count in query.tuples()}
+
+
+def progress_rows(analysis_id: int) -> list[dict[str, Any]]:
+    """Return, in the order of the input, how far the sync of each wallet is.
+
+    Keys: address, label, line, state, reason, truncated, done, total (None when not known).
+    """
+    w = AnalysisWallet
+    job_done = Case(None, [(w.state.in_(ENDED_WALLET), w.transactions)], fn.COALESCE(Job.done, 0))
+    job_total = Case(None, [(w.state.in_(ENDED_WALLET), w.transactions)], Job.total)
+    is_sync = (Job.kind == "sync") & (Job.subject == Wallet.address) & Job.state.in_(("queued", "running"))
+    query = (
+        w.select(
+            Wallet.address, w.label, w.line, w.state, w.reason, w.truncated,
+            job_done.alias("done"), job_total.alias("total"),
+        )
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .join(Job, JOIN.LEFT_OUTER, on=is_sync)
+        .where(w.analysis_id == analysis_id)
+        .order_by(w.line, w.position)
+    )  # fmt: skip
+    return list(query.dicts())

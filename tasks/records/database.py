@@ -1,0 +1,129 @@
+"""The database connection: opening, migrating, transactions and the database's clock. Holds no queries of a subject.
+
+SQLite in WAL mode by default, PostgreSQL by a setting; the same code runs on both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from peewee import SQL, Database, SqliteDatabase, chunked
+from playhouse import db_url
+from playhouse.migrations import Runner
+
+from tasks.errors import SettingsError
+from tasks.records.models import db as db
+from tasks.settings import Settings
+
+MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x57414C4C  # an arbitrary number that names this program's advisory lock
+ROWS_PER_INSERT = 500
+
+
+def open_database(settings: Settings) -> Database:
+    """Bind the models to the database that the settings name. Connects nothing yet."""
+    if settings.database_url.startswith("sqlite"):
+        path = _sqlite_path(settings.database_url)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"The folder {path.parent} cannot be made: {error.strerror}.") from None
+        database: Database = SqliteDatabase(str(path), pragmas=_pragmas(), timeout=15, lock_type="IMMEDIATE")
+    else:
+        database = db_url.connect(
+            "psycopg3+pool" + settings.database_url[settings.database_url.index("://") :],
+            unquote_user=True,
+            unquote_password=True,
+            max_connections=settings.workers + settings.web_threads + 8,
+            stale_timeout=300,
+        )
+    db.initialize(database)
+    return database
+
+
+def _sqlite_path(url: str) -> pathlib.Path:
+    return pathlib.Path(urllib.parse.unquote(url.removeprefix("sqlite:///")))
+
+
+def _pragmas() -> list[tuple[str, Any]]:
+    return [
+        ("busy_timeout", 15_000),  # first: switching to WAL may itself have to wait
+        ("journal_mode", "wal"),
+        ("synchronous", 1),
+        ("foreign_keys", 1),
+        ("cache_size", -32_000),
+        ("journal_size_limit", 64 * 1024 * 1024),
+    ]
+
+
+def is_sqlite() -> bool:
+    return isinstance(db.obj, SqliteDatabase)
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """Hold a connection for the block, and give it back at the end; nested blocks share the outer one."""
+    if not db.is_closed():
+        yield
+        return
+    db.connect()
+    try:
+        yield
+    finally:
+        if not db.is_closed():
+            db.close()
+
+
+def migrate() -> list[str]:
+    """Bring the tables up to this program's version and return the names of the steps taken.
+
+    Safe with several processes starting at once: one migrates, the others wait. Raises SettingsError when the
+    database was made by a newer version.
+    """
+    with session(), _migration_lock():
+        runner = Runner(db.obj, str(MIGRATIONS))
+        newer = [step.name for step in runner.status() if step.path is None]
+        if newer:
+            raise SettingsError(f"The database is newer than this program (it has {newer[-1]}); update Walletkin.")
+        return list(runner.up())
+
+
+@contextlib.contextmanager
+def _migration_lock() -> Iterator[None]:
+    if is_sqlite():
+        with db.obj.transaction("EXCLUSIVE"):
+            yield
+        return
+    db.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+    try:
+        yield
+    finally:
+        db.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+
+def clock() -> Any:
+    """The SQL expression for now by the database's clock, in seconds since 1970 with fractions."""
+    if is_sqlite():
+        return SQL("((julianday('now') - 2440587.5) * 86400.0)")
+    return SQL("(extract(epoch from clock_timestamp())::double precision)")
+
+
+def now_s() -> float:
+    """Now by the database's clock, which all processes on all machines share."""
+    return float(db.execute_sql(f"SELECT {clock().sql}").fetchone()[0])
+
+
+def write() -> Any:
+    """A write transaction (BEGIN IMMEDIATE on SQLite, so that it never fails half way for want of the lock)."""
+    return db.atomic()
+
+
+def insert_rows(model: Any, fields: Iterable[Any], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert plain tuples in chunks; rows whose unique key is there already are left as they are."""
+    names = list(fields)
+    for part in chunked(rows, ROWS_PER_INSERT):
+        model.insert_many(part, fields=names).on_conflict_ignore().execute()

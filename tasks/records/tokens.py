@@ -1,0 +1,74 @@
+"""The token registry: which mints were ever seen, and what is known of them. Asks no market."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from peewee import chunked
+
+from tasks.records import database
+from tasks.records.models import Token
+
+CHUNK = 500
+NO_MINT = 0  # the mint id of a row that names no token, such as a failed transaction
+CELL_FIELDS = (
+    Token.id,
+    Token.mint,
+    Token.status,
+    Token.name,
+    Token.symbol,
+    Token.decimals,
+    Token.image_url,
+    Token.price_usd,
+    Token.liquidity_usd,
+    Token.volume_24h_usd,
+    Token.market_cap_usd,
+    Token.price_source,
+    Token.last_updated,
+    Token.attempts,
+    Token.last_error,
+)
+
+
+def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
+    """Register mints (mint → decimals, where known) and return the id of each; an empty mapping gives an empty one."""
+    ids = mint_ids(mints)
+    missing = [mint for mint in mints if mint not in ids]
+    if missing:
+        now = database.now_s()
+        rows = [(mint, mints[mint], now) for mint in missing]
+        with database.write():
+            database.insert_rows(Token, (Token.mint, Token.decimals, Token.first_seen_at), rows)
+        ids.update(mint_ids(missing))
+    return ids
+
+
+def mint_ids(mints: Iterable[str]) -> dict[str, int]:
+    """Return the ids of those mints that are registered."""
+    found: dict[str, int] = {}
+    for part in chunked(sorted(set(mints)), CHUNK):
+        found.update(Token.select(Token.mint, Token.id).where(Token.mint.in_(part)).tuples())
+    return found
+
+
+def known_mints(addresses: Collection[str]) -> set[str]:
+    """Return those of the addresses that the registry knows as mints."""
+    return set(mint_ids(addresses))
+
+
+def mint_names(ids: Iterable[int]) -> dict[int, str]:
+    """Return id → mint for the ids given."""
+    found: dict[int, str] = {}
+    for part in chunked(sorted(set(ids)), CHUNK):
+        found.update(Token.select(Token.id, Token.mint).where(Token.id.in_(part)).tuples())
+    return found
+
+
+def cells(ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return id → what is known of the token, with the keys of design.md's token shape (without `stale`)."""
+    found: dict[int, dict[str, Any]] = {}
+    for part in chunked(sorted(set(ids)), CHUNK):
+        for row in Token.select(*CELL_FIELDS).where(Token.id.in_(part)).dicts():
+            found[row.pop("id")] = row
+    return found

@@ -1,0 +1,117 @@
+"""Runs a job when its message arrives: claim, renew the lease beside the work, and record how it ended.
+
+Does no job's work itself: the rooms register a handler for each kind of job.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from tasks import jobs, queues
+from tasks.errors import SourceError, WalletkinError
+from tasks.records import database
+
+log = logging.getLogger("walletkin.jobs")
+
+# A handler does a slice of the work. It finishes or hands back its claim itself; what it raises ends the attempt.
+Handler = Callable[[jobs.Claim], None]
+_handlers: dict[str, Handler] = {}
+_give_ups: dict[str, Callable[[jobs.Claim, str], None]] = {}
+
+_held: dict[str, jobs.Claim] = {}
+_held_lock = threading.Lock()
+_renewer: threading.Thread | None = None
+
+
+def handles(kind: str, give_up: Callable[[jobs.Claim, str], None]) -> Callable[[Handler], Handler]:
+    """Register the handler of a kind of job, and what is recorded when it is given up with a reason."""
+
+    def register(handler: Handler) -> Handler:
+        _handlers[kind] = handler
+        _give_ups[kind] = give_up
+        return handler
+
+    return register
+
+
+@queues.receiver
+def run(job_id: str) -> None:
+    """Do a slice of a job, if it is still to be done and nobody else has it."""
+    with database.session():
+        claim = jobs.claim(job_id)
+        if claim is None:
+            return
+        _hold(claim)
+        try:
+            _work(claim)
+        finally:
+            _release(claim)
+
+
+def _work(claim: jobs.Claim) -> None:
+    try:
+        if not jobs.is_wanted(claim.job_id):
+            with database.write():
+                jobs.finish(claim, "cancelled")
+            return
+        _handlers[claim.kind](claim)
+    except jobs.LostClaim:
+        log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
+    except SourceError as error:
+        _attempt_failed(claim, str(error), error.permanent, error.retry_after_s)
+    except WalletkinError as error:
+        _attempt_failed(claim, str(error), True, None)
+    except Exception:
+        log.exception("job %s (%s) failed unexpectedly", claim.job_id, claim.kind)
+        _attempt_failed(claim, "An unexpected error; the operator's log has it.", False, None)
+
+
+def _attempt_failed(claim: jobs.Claim, reason: str, permanent: bool, retry_after_s: float | None) -> None:
+    """Put the job back after a growing wait, or give it up: at once when trying again cannot help."""
+    try:
+        if permanent or claim.attempts + 1 >= jobs.MOST_ATTEMPTS:
+            _give_ups[claim.kind](claim, reason)
+            return
+        jobs.hand_back(claim, delay_s=retry_delay_s(claim.attempts, retry_after_s), error=reason)
+    except jobs.LostClaim:
+        log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
+
+
+def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
+    """Return how long to wait after the given number of failed attempts: exponential with jitter, 2 s to 60 s.
+
+    Never less than the service asked for.
+    """
+    backoff = min(60.0, 2.0 * 2.0 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
+    return float(max(backoff, retry_after_s or 0.0))
+
+
+def _hold(claim: jobs.Claim) -> None:
+    global _renewer
+    with _held_lock:
+        _held[claim.job_id] = claim
+        if _renewer is None or not _renewer.is_alive():
+            _renewer = threading.Thread(target=_renew_for_ever, name="lease renewal", daemon=True)
+            _renewer.start()
+
+
+def _release(claim: jobs.Claim) -> None:
+    with _held_lock:
+        if _held.get(claim.job_id) is claim:
+            del _held[claim.job_id]
+
+
+def _renew_for_ever() -> None:
+    """Renew every lease of this process. One thread does it for all, so that a long computation keeps its job."""
+    pause = threading.Event()
+    while not pause.wait(jobs.RENEW_EVERY_S):
+        with _held_lock:
+            claims = list(_held.values())
+        try:
+            with database.session():
+                jobs.renew(claims)
+        except Exception:
+            log.exception("leases could not be renewed; trying again in %s s", jobs.RENEW_EVERY_S)

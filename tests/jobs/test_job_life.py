@@ -1,0 +1,278 @@
+"""The life of a job on real databases: one claimant at a time, nothing lost, every end recorded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tasks import jobs, queues
+from tasks.errors import NotFound
+from tasks.records import database
+from tasks.records.models import Job, JobAnalysis, JobEvent
+from tests.conftest import both_databases
+
+pytestmark = [pytest.mark.usefixtures("records"), both_databases]
+
+
+def submit(*subjects: str, tier: int = queues.USER, analysis_id: int | None = None, kind: str = "sync") -> list[str]:
+    with database.write():
+        made = jobs.submit(kind, subjects, tier, analysis_id=analysis_id)
+    return [made[subject] for subject in subjects]
+
+
+def events(job_id: str) -> list[tuple[str, str | None]]:
+    query = JobEvent.select(JobEvent.state, JobEvent.detail).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    return list(query.tuples())
+
+
+def job(job_id: str) -> Job:
+    return Job.get_by_id(job_id)
+
+
+def test_two_analyses_that_want_one_wallet_wait_for_one_job() -> None:
+    first, second = submit("w", analysis_id=1), submit("w", analysis_id=2)
+    assert first == second
+    assert jobs.waiting_analyses(first[0]) == [1, 2]
+    assert Job.select().count() == 1
+
+
+def test_a_job_that_has_ended_is_not_joined() -> None:
+    (first,) = submit("w")
+    claim = jobs.claim(first)
+    with database.write():
+        jobs.finish(claim, "succeeded")
+    assert submit("w") != [first]
+
+
+def test_joining_with_a_higher_tier_raises_the_job() -> None:
+    (job_id,) = submit("w", tier=queues.BACKGROUND)
+    before = job(job_id).priority
+    submit("w", tier=queues.USER)
+    assert job(job_id).tier == queues.USER
+    assert job(job_id).priority > before + queues.TIER_STEP
+
+
+def test_joining_with_a_lower_tier_lowers_nothing() -> None:
+    (job_id,) = submit("w", tier=queues.USER)
+    submit("w", tier=queues.BACKGROUND)
+    assert job(job_id).tier == queues.USER
+
+
+def test_a_job_is_claimed_once() -> None:
+    (job_id,) = submit("w")
+    assert jobs.claim(job_id) is not None
+    assert jobs.claim(job_id) is None
+
+
+def test_of_many_threads_one_gets_the_job() -> None:
+    (job_id,) = submit("w")
+    barrier, got = threading.Barrier(8), []
+
+    def take() -> None:
+        with database.session():
+            barrier.wait()
+            got.append(jobs.claim(job_id))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(claim is not None for claim in got) == 1
+
+
+def test_claiming_what_does_not_exist_gives_nothing() -> None:
+    assert jobs.claim("no such job") is None
+
+
+def test_a_void_lease_can_be_taken_over_and_the_first_claimant_must_stop() -> None:
+    (job_id,) = submit("w")
+    lost = jobs.claim(job_id)
+    Job.update(lease_until=database.now_s() - 1).execute()
+    taken = jobs.claim(job_id)
+    assert taken is not None
+    assert taken.attempts == 0, "a lost lease is not an attempt"
+    with pytest.raises(jobs.LostClaim), database.write():
+        jobs.fence(lost)
+    with pytest.raises(jobs.LostClaim), database.write():
+        jobs.finish(lost, "succeeded")
+    assert job(job_id).state == "running"
+
+
+def test_a_lease_far_ahead_is_void_too() -> None:
+    (job_id,) = submit("w")
+    jobs.claim(job_id)
+    Job.update(lease_until=database.now_s() + 10 * jobs.LEASE_S).execute()
+    assert jobs.claim(job_id) is not None
+
+
+def test_a_renewed_lease_is_not_taken() -> None:
+    (job_id,) = submit("w")
+    claim = jobs.claim(job_id)
+    Job.update(lease_until=database.now_s() + 0.2).execute()
+    assert jobs.renew([claim]) == []
+    time.sleep(0.3)
+    assert jobs.claim(job_id) is None
+
+
+def test_twenty_lost_leases_fail_a_job_as_poison() -> None:
+    (job_id,) = submit("w")
+    for _ in range(jobs.MOST_LOST_LEASES):
+        assert jobs.claim(job_id) is not None
+        Job.update(lease_until=0).execute()
+    assert jobs.claim(job_id) is None
+    assert job(job_id).state == "failed"
+    assert "20 times" in job(job_id).error
+
+
+def test_handing_back_keeps_the_place_and_adds_no_event() -> None:
+    (job_id,) = submit("w")
+    place = job(job_id).priority
+    jobs.hand_back(jobs.claim(job_id))
+    assert job(job_id).priority == place
+    assert events(job_id) == [("queued", None), ("running", None)]
+    assert jobs.claim(job_id) is not None
+
+
+def test_a_failed_attempt_waits_and_says_why() -> None:
+    (job_id,) = submit("w")
+    jobs.hand_back(jobs.claim(job_id), delay_s=30, error="the service was away")
+    assert jobs.claim(job_id) is None, "not due yet"
+    assert job(job_id).attempts == 1
+    assert events(job_id)[-1] == ("queued", "the service was away")
+    Job.update(due_at=database.now_s()).execute()
+    assert jobs.claim(job_id).attempts == 1
+
+
+def test_every_change_of_state_is_an_event() -> None:
+    (job_id,) = submit("w")
+    claim = jobs.claim(job_id)
+    with database.write():
+        jobs.finish(claim, "failed", error="no such wallet")
+    assert events(job_id) == [("queued", None), ("running", None), ("failed", "no such wallet")]
+    ended = job(job_id)
+    assert ended.started_at <= ended.finished_at
+    assert ended.claim is None
+
+
+def test_progress_is_shown_only_by_who_holds_the_job() -> None:
+    (job_id,) = submit("w")
+    claim = jobs.claim(job_id)
+    with database.write():
+        jobs.fence(claim, done=3, total=9)
+    assert (job(job_id).done, job(job_id).total) == (3, 9)
+
+
+def test_cancelling_takes_the_claim_away() -> None:
+    (job_id,) = submit("w", analysis_id=1)
+    claim = jobs.claim(job_id)
+    assert jobs.cancel(job_id)
+    with pytest.raises(jobs.LostClaim), database.write():
+        jobs.fence(claim)
+    assert job(job_id).state == "cancelled"
+    assert not jobs.cancel(job_id)
+    with pytest.raises(NotFound):
+        jobs.cancel("no such job")
+
+
+def test_detaching_ends_only_what_nobody_else_waits_for() -> None:
+    shared, alone = submit("shared", "alone", analysis_id=1)
+    submit("shared", analysis_id=2)
+    with database.write():
+        jobs.detach(1)
+    assert job(shared).state == "queued"
+    assert job(alone).state == "cancelled"
+    assert jobs.is_wanted(shared)
+    assert not jobs.is_wanted(alone)
+    states = dict(
+        JobAnalysis.select(JobAnalysis.job_id, JobAnalysis.state).where(JobAnalysis.analysis_id == 1).tuples()
+    )
+    assert set(states.values()) == {"cancelled"}
+
+
+def test_a_job_that_nobody_ever_waited_for_is_wanted() -> None:
+    assert jobs.is_wanted(submit("w")[0])
+
+
+def age(job_ids: Sequence[str], seconds: float) -> None:
+    Job.update(enqueued_at=Job.enqueued_at - seconds, announced_at=Job.announced_at - seconds).where(
+        Job.id.in_(job_ids)
+    ).execute()
+
+
+def forget_messages() -> None:
+    queues.pipeline.storage.flush_all()
+
+
+def test_recovery_announces_what_was_never_announced() -> None:
+    forget_messages()
+    ids = submit("a", "b")
+    assert jobs.recover("pipeline") == [], "the one who submitted may be about to announce them"
+    age(ids, 61)
+    assert sorted(jobs.recover("pipeline")) == sorted(ids)
+    assert queues.announced_ids("pipeline") == set(ids)
+
+
+def test_recovery_announces_what_a_killed_worker_had_taken_from_the_queue() -> None:
+    forget_messages()
+    lost, waiting = submit("lost", "waiting")
+    jobs.announce([lost, waiting])
+    forget_messages()
+    queues.send("pipeline", waiting, 1)
+    age([lost, waiting], 61)
+    assert jobs.recover("pipeline") == [lost]
+
+
+def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
+    forget_messages()
+    (job_id,) = submit("w")
+    jobs.announce([job_id])
+    jobs.claim(job_id)
+    forget_messages()
+    assert jobs.recover("pipeline") == []
+    Job.update(lease_until=database.now_s() - 1).execute()
+    assert jobs.recover("pipeline") == [job_id]
+
+
+def test_recovery_does_not_wait_for_the_lease_of_a_process_that_is_gone() -> None:
+    forget_messages()
+    (job_id,) = submit("w")
+    jobs.claim(job_id)
+    host, _, started = jobs.this_process().rsplit("/", 2)
+    Job.update(holder=f"{host}/{2**22 + 1}/{started}").execute()
+    assert jobs.recover("pipeline") == [job_id]
+
+
+def test_the_lease_of_another_machine_is_left_alone() -> None:
+    forget_messages()
+    (job_id,) = submit("w")
+    jobs.claim(job_id)
+    Job.update(holder="another/1/1").execute()
+    assert jobs.recover("pipeline") == []
+
+
+def test_recovery_of_one_queue_leaves_the_other_alone() -> None:
+    forget_messages()
+    age(submit("w"), 61)
+    assert jobs.recover("enrichment") == []
+
+
+def test_what_has_waited_an_hour_goes_a_tier_higher_once() -> None:
+    forget_messages()
+    (job_id,) = submit("w", tier=queues.BACKGROUND)
+    jobs.announce([job_id])
+    before = job(job_id).priority
+    age([job_id], 3700)
+    assert jobs.recover("pipeline") == [job_id]
+    assert job(job_id).priority == before + queues.TIER_STEP
+    age([job_id], 3700)
+    jobs.recover("pipeline")
+    assert job(job_id).priority == before + queues.TIER_STEP
+
+
+def test_submitting_nothing_makes_nothing() -> None:
+    assert submit() == []
+    assert Job.select().count() == 0
