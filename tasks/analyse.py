@@ -126,16 +126,20 @@ def _rates(all_bounds: Sequence[Bounds]) -> Rates:
 
 def _compare(participants: Sequence[Participant], mint_ids: dict[str, int]) -> similarity.Pairs:
     """Compare every two participants; indices in the result are places in the list, which is in address order."""
-    rows = [(place, mint_ids[row.mint], row.weight) for place, one in enumerate(participants) for row in one.rows]
-    held = {mint_id for one in participants for mint_id in one.holdings or ()}
-    number = {mint_id: i for i, mint_id in enumerate(sorted({mint_id for _, mint_id, _ in rows} | held))}
+    rows = [(place, row.mint, row.weight) for place, one in enumerate(participants) for row in one.rows]
+    names = {mint_id: mint for mint, mint_id in mint_ids.items()}
+    names |= tokens.mint_names({mint_id for one in participants for mint_id in one.holdings or ()} - names.keys())
+    # Columns in the order of the mints' names, not of their ids: sums then come out the same to the last bit,
+    # whichever wallet happened to be read first.
+    number = {mint: column for column, mint in enumerate(sorted(names.values()))}
+    held = [None if one.holdings is None else [number[names[mint]] for mint in one.holdings] for one in participants]
     world = similarity.build_world(
         [place for place, _, _ in rows],
-        [number[mint_id] for _, mint_id, _ in rows],
+        [number[mint] for _, mint, _ in rows],
         [weight for _, _, weight in rows],
         wallet_count=len(participants),
         mint_count=len(number),
-        holdings=[None if one.holdings is None else [number[mint] for mint in one.holdings] for one in participants],
+        holdings=held,
     )
     return similarity.compare(world)
 

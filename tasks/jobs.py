@@ -1,4 +1,4 @@
-"""The life of a job: submit, claim, renew, progress, hand back, finish, cancel, recover. Does no job's work itself.
+"""The life of a job: submit, claim, renew, progress, hand back, finish, cancel. Does no job's work itself.
 
 The row is the truth. A job is claimed by a conditional UPDATE with a new claim token and a lease by the database's
 clock; every later write of the claimant is `WHERE claim = token`, and zero changed rows means that somebody else has
@@ -7,9 +7,7 @@ the job (`LostClaim`): stop. Running a job twice does no harm.
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +16,7 @@ from peewee import EXCLUDED, chunked, fn
 
 from tasks import queues
 from tasks.errors import NotFound, WalletkinError
+from tasks.holders import this_process
 from tasks.records import database
 from tasks.records.models import Job, JobAnalysis, JobEvent
 
@@ -25,12 +24,11 @@ LEASE_S = 60.0
 RENEW_EVERY_S = 15.0
 MOST_ATTEMPTS = 5
 MOST_LOST_LEASES = 20
-UNANNOUNCED_S = 60.0
-LONG_WAIT_S = 3600.0
 DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
 LIVE = ("queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
 CHUNK = 400
+AT_ONCE = 200  # so many messages are put into a queue while somebody waits for the page
 
 
 class LostClaim(WalletkinError):
@@ -118,7 +116,7 @@ def claim(job_id: str) -> Claim | None:
                 started_at=fn.COALESCE(Job.started_at, now),
                 lost_leases=Job.lost_leases + (1 if was_lost else 0),
             )
-            .where(Job.id == job_id, _is_claimable(), Job.due_at.is_null() | (Job.due_at <= now + DUE_SLACK_S))
+            .where(Job.id == job_id, is_claimable(), Job.due_at.is_null() | (Job.due_at <= now + DUE_SLACK_S))
             .execute()
         )
         if not changed:
@@ -135,7 +133,7 @@ def claim(job_id: str) -> Claim | None:
     )
 
 
-def _is_claimable() -> Any:
+def is_claimable() -> Any:
     """Nobody holds it, or the lease is void: past, or more than a whole lease ahead (a clock was set back)."""
     now = database.clock()
     void = (Job.lease_until < now) | (Job.lease_until > now + LEASE_S)
@@ -250,79 +248,29 @@ def waiting_analyses(job_id: str) -> list[int]:
 def announce(job_ids: Iterable[str], *, delay_s: float | None = None) -> None:
     """Put a message for each job into its queue. Call it after the commit that made the jobs.
 
-    A job whose message is lost is found by `recover`.
+    Of very many the first are announced here, the rest by a worker. A job whose message is lost is found by `recover`.
     """
-    for part in chunked(job_ids, CHUNK):
+    ids = list(job_ids)
+    for part in chunked(ids[:AT_ONCE], CHUNK):
         for job_id, queue, number in _announceable(part):
             queues.send(queue, job_id, number, delay_s)
         with database.write():
             Job.update(announced_at=database.clock()).where(Job.id.in_(part)).execute()
+    if len(ids) > AT_ONCE:
+        for (queue,) in Job.select(Job.queue).where(Job.id.in_(ids[-1:])).tuples():
+            queues.ask_to_announce(queue)
+
+
+def announce_rest(queue: str) -> None:
+    """Announce the jobs of a queue that have no message yet, those with the highest priority first."""
+    while True:
+        query = Job.select(Job.id).where(Job.queue == queue, Job.state == "queued", Job.announced_at.is_null())
+        ids = [row[0] for row in query.order_by(Job.priority.desc()).limit(AT_ONCE).tuples()]
+        if not ids:
+            return
+        announce(ids)
 
 
 def _announceable(job_ids: Sequence[str]) -> list[tuple[str, str, int]]:
     query = Job.select(Job.id, Job.queue, Job.priority).where(Job.id.in_(job_ids), Job.state.in_(LIVE))
     return list(query.tuples())
-
-
-def recover(queue: str) -> list[str]:
-    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again."""
-    with database.session():
-        _void_leases_of_the_dead(queue)
-        now = database.now_s()
-        raised = _raise_long_waiting(queue, now)
-        void = _is_claimable() & (Job.queue == queue)
-        quiet = Job.announced_at.is_null() | (Job.announced_at < now - UNANNOUNCED_S)
-        due = Job.due_at.is_null() | (Job.due_at < now - UNANNOUNCED_S)
-        held = Job.claim.is_null(False)
-        old = Job.enqueued_at < now - UNANNOUNCED_S
-        query = Job.select(Job.id).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
-        lost = [row[0] for row in query.tuples()]
-        if lost:
-            known = queues.announced_ids(queue)
-            lost = [job_id for job_id in lost if job_id not in known]
-        announce(raised + lost)
-        return raised + lost
-
-
-def _raise_long_waiting(queue: str, now: float) -> list[str]:
-    """Put what has waited an hour a tier higher, once, so that nothing starves; return its ids."""
-    step = queues.TIER_STEP
-    waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - LONG_WAIT_S)
-    not_yet = (Job.tier < queues.USER) & (Job.priority < (Job.tier + 1) * step)
-    with database.write():
-        ids = [row[0] for row in Job.select(Job.id).where(waited, not_yet).tuples()]
-        for part in chunked(ids, CHUNK):
-            Job.update(priority=Job.priority + step).where(Job.id.in_(part)).execute()
-    return ids
-
-
-def _void_leases_of_the_dead(queue: str) -> None:
-    """End at once the leases of processes of this machine that are gone, instead of waiting for them to run out."""
-    query = Job.select(Job.id, Job.holder).where(
-        Job.queue == queue, Job.claim.is_null(False), Job.holder.is_null(False)
-    )
-    dead = [job_id for job_id, holder in query.tuples() if is_dead(holder)]
-    for part in chunked(dead, CHUNK):
-        with database.write():
-            Job.update(lease_until=0).where(Job.id.in_(part)).execute()
-
-
-def this_process() -> str:
-    """Name this process: machine, process id, and start time (process ids are used again)."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
-
-
-def is_dead(holder: str) -> bool:
-    """Whether the process that a holder names ran on this machine and is gone. False when that cannot be known."""
-    host, pid, started = holder.rsplit("/", 2)
-    return host == socket.gethostname() and _started(int(pid)) != started
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks; empty when there is none (or no /proc to ask)."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-            return "" if fields[0] in "ZX" else fields[19]  # a zombie has ended, only nobody has asked yet
-    except OSError:
-        return ""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 
 from peewee import IntegrityError
 
 from tasks import jobs, queues
-from tasks.errors import Conflict
+from tasks.errors import Conflict, NotFound
 from tasks.records import analyses, database, wallets
 from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
 from tasks.records.models import Analysis, AnalysisWallet, Job, JobAnalysis, Result, Wallet
@@ -166,6 +166,42 @@ def cancel(analysis: Analysis) -> None:
         if not changed:
             raise Conflict("This analysis has already ended.")
         jobs.detach(analysis.id)
+
+
+def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool:
+    """Cancel a job for those of its waiting analyses that are named (None: for all); False when nobody was left to.
+
+    A wallet whose sync is cancelled has failed there and its analyses go on without it; cancelling a comparison cancels
+    its analysis. While another analysis waits for the job, it goes on.
+    """
+    with database.write():
+        job = Job.get_or_none(Job.id == job_id)
+        if job is None:
+            raise NotFound("There is no such job.")
+        waiting = jobs.waiting_analyses(job_id) if job.state in jobs.LIVE else []
+        leaving = [one for one in waiting if analysis_ids is None or one in analysis_ids]
+        if job.state in jobs.ENDED or not (leaving or analysis_ids is None):
+            return False
+        JobAnalysis.update(state="cancelled").where(
+            JobAnalysis.job_id == job_id, JobAnalysis.analysis_id.in_(leaving)
+        ).execute()
+        if len(leaving) == len(waiting):
+            jobs.cancel(job_id)
+        job_ids = [new for analysis_id in leaving for new in _go_on_without(job, analysis_id)]
+    jobs.announce(job_ids)
+    return True
+
+
+def _go_on_without(job: Job, analysis_id: int) -> list[str]:
+    """Let an analysis do without a job that was cancelled for it; return the ids of the jobs made."""
+    if job.kind == "similarity":
+        cancel(Analysis.get_by_id(analysis_id))
+    if job.kind != "sync":
+        return []
+    w = AnalysisWallet
+    wallet = Wallet.select(Wallet.id).where(Wallet.address == job.subject)
+    w.update(state="failed", reason="Cancelled.").where(w.analysis_id == analysis_id, w.wallet_id.in_(wallet)).execute()
+    return _advance(analysis_id)
 
 
 def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: float) -> Analysis:

@@ -7,6 +7,7 @@ makes it newest first (exact as a double on SQLite and Redis alike).
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 from huey import PriorityRedisExpireHuey, SqliteHuey
 
+from tasks.errors import SettingsError
 from tasks.settings import Settings, read_settings
 
 USER, ANALYSIS, BACKGROUND = 3, 2, 1
@@ -21,17 +23,21 @@ TIERS = {"user": USER, "analysis": ANALYSIS, "background": BACKGROUND}
 TIER_STEP = 10**13
 # Periodic tasks stand above every tier: without a priority of their own they would wait for ever.
 TOP_PRIORITY = 9 * TIER_STEP
+ANNOUNCE = "announce"  # in the place of a job id: announce the queue's jobs that have no message yet
 
 _lock = threading.Lock()
 _last_ms = 0
-_receivers: list[Callable[[str], None]] = []
+_receivers: list[Callable[[str, str], None]] = []
 
 
 def make_queue(name: str, settings: Settings) -> Any:
     """Return the Huey instance of a queue: on Redis when the settings name one, else on its own SQLite file."""
     if settings.redis_url:
         return PriorityRedisExpireHuey(f"walletkin_{name}", url=settings.redis_url, results=False)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"The data folder {settings.data_dir} cannot be made: {error.strerror}.") from None
     return SqliteHuey(
         f"walletkin_{name}", filename=str(settings.queue_path), results=False, timeout=15, strict_fifo=True
     )
@@ -54,23 +60,28 @@ def priority(tier: int) -> int:
         return tier * TIER_STEP + _last_ms
 
 
-def receiver(work: Callable[[str], None]) -> Callable[[str], None]:
-    """Name the function that a worker calls with the job id of each message (`tasks/runner.py` does)."""
+def receiver(work: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Name the function that a worker calls with the queue and the job id of each message (`tasks/runner.py` does)."""
     _receivers[:] = [work]
     return work
 
 
-def _receive(job_id: str) -> None:
+def _receive(queue: str, job_id: str) -> None:
     for work in _receivers:
-        work(job_id)
+        work(queue, job_id)
 
 
-_messages = {name: huey.task(name=f"work_{name}")(_receive) for name, huey in QUEUES.items()}
+_messages = {name: huey.task(name=f"work_{name}")(functools.partial(_receive, name)) for name, huey in QUEUES.items()}
 
 
 def send(queue: str, job_id: str, number: int, delay_s: float | None = None) -> None:
     """Put a message for a job into its queue, to be received at once or after a delay."""
     QUEUES[queue].enqueue(_messages[queue].s(job_id, priority=number, delay=delay_s))
+
+
+def ask_to_announce(queue: str) -> None:
+    """Ask a worker of the queue to announce the jobs without a message: there are too many for a page to wait."""
+    QUEUES[queue].enqueue(_messages[queue].s(ANNOUNCE, priority=TOP_PRIORITY))
 
 
 def announced_ids(queue: str) -> set[str]:

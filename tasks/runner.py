@@ -38,6 +38,15 @@ def handles(kind: str, give_up: Callable[[jobs.Claim, str], None]) -> Callable[[
 
 
 @queues.receiver
+def receive(queue: str, job_id: str) -> None:
+    """Do what a message hints at."""
+    if job_id == queues.ANNOUNCE:
+        with database.session():
+            jobs.announce_rest(queue)
+        return
+    run(job_id)
+
+
 def run(job_id: str) -> None:
     """Do a slice of a job, if it is still to be done and nobody else has it."""
     with database.session():

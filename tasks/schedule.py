@@ -9,7 +9,7 @@ import time
 
 from huey import crontab
 
-from tasks import analyse, jobs, queues, sync
+from tasks import analyse, queues, recovery, sync
 from tasks.queues import SETTINGS, enrichment, pipeline
 from tasks.records import database
 from tasks.records.models import Tick
@@ -36,17 +36,17 @@ def tick(name: str, now: float | None = None) -> bool:
 def recover_pipeline() -> None:
     """Put back pipeline jobs whose worker or message was lost."""
     if tick("recover pipeline"):
-        jobs.recover("pipeline")
+        recovery.recover("pipeline")
 
 
 @enrichment.periodic_task(crontab(), name="recover_enrichment", priority=queues.TOP_PRIORITY)
 def recover_enrichment() -> None:
     """Put back enrichment jobs whose worker or message was lost."""
     if tick("recover enrichment"):
-        jobs.recover("enrichment")
+        recovery.recover("enrichment")
 
 
 def start_worker(queue: str) -> None:
     """Migrate, and take up what an earlier worker left behind; every worker does it once, before its first job."""
     database.migrate()
-    jobs.recover(queue)
+    recovery.recover(queue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,14 +122,9 @@ def waiters(job_ids: Collection[str]) -> dict[str, list[Waiter]]:
             .where(JobAnalysis.job_id.in_(part))
             .order_by(Analysis.id.desc())
         )
-        for job_id, *fields, state in query.tuples():
-            found[job_id].append(Waiter(*fields, waiting=state == "waiting"))
+        for job_id, analysis_id, key, owner, label, state in query.tuples():
+            found[job_id].append(Waiter(analysis_id, key, owner, label, state == "waiting"))
     return found
-
-
-def kinds() -> Sequence[str]:
-    """Return the kinds of job there are, for a filter."""
-    return [row[0] for row in Job.select(Job.kind).distinct().order_by(Job.kind).tuples()]
 
 
 def pace(analysis_id: int) -> Pace:

@@ -151,10 +151,11 @@ def pairs_page(
     """
     column = getattr(Pair, sort)
     query = _filtered(result_id, column, least, position)
-    if after is not None:
-        query = query.where(_after(column, *decode_cursor(after, 3)))
-    query = query.order_by(column.desc(nulls="last"), Pair.wallet_a, Pair.wallet_b).limit(limit + 1)
-    rows = list(query.dicts())
+    rows: list[dict[str, Any]] = []
+    for place, order in _places(column, after):
+        if len(rows) <= limit:
+            part = query.where(place).order_by(*order, Pair.wallet_a, Pair.wallet_b)
+            rows.extend(part.limit(limit + 1 - len(rows)).dicts())
     more = len(rows) > limit
     rows = rows[:limit]
     last = encode_cursor([rows[-1][sort], rows[-1]["wallet_a"], rows[-1]["wallet_b"]]) if more else None
@@ -175,12 +176,19 @@ def _filtered(result_id: int, column: Any, least: float | None, position: int | 
     return query
 
 
-def _after(column: Any, value: float | None, a: int, b: int) -> Any:
-    """The rows behind a place in the order: lower, or equal and later by address, or None after all numbers."""
+def _places(column: Any, after: str | None) -> list[tuple[Any, Sequence[Any]]]:
+    """The rows behind a place in the order, as conditions to be asked one after the other, each with its order.
+
+    First the numbers, lower or equal and later by address, then None; apart, so that each is a range of the index.
+    """
+    numbers: list[Any] = [column.desc()]
+    if after is None:
+        return [(column.is_null(False), numbers), (column.is_null(), [])]
+    value, a, b = decode_cursor(after, 3)
     later = (Pair.wallet_a > a) | ((Pair.wallet_a == a) & (Pair.wallet_b > b))
     if value is None:
-        return column.is_null() & later
-    return (column < value) | ((column == value) & later) | column.is_null()
+        return [(column.is_null() & later, [])]
+    return [((column <= value) & ((column < value) | later), numbers), (column.is_null(), [])]
 
 
 def pair(result_id: int, a: int, b: int) -> dict[str, Any]:

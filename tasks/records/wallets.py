@@ -89,8 +89,13 @@ def ensure_wallets(addresses: Iterable[str]) -> dict[str, int]:
     wanted = sorted(set(addresses))
     with database.write():
         database.insert_rows(Wallet, (Wallet.address,), [(address,) for address in wanted])
+    return known_wallets(wanted)
+
+
+def known_wallets(addresses: Iterable[str]) -> dict[str, int]:
+    """Return the ids of those addresses that are registered."""
     found: dict[str, int] = {}
-    for part in chunked(wanted, CHUNK):
+    for part in chunked(sorted(set(addresses)), CHUNK):
         found.update(Wallet.select(Wallet.address, Wallet.id).where(Wallet.address.in_(part)).tuples())
     return found
 

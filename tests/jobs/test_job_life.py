@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks import jobs, queues
+from tasks import holders, jobs, queues, recovery
 from tasks.errors import NotFound
 from tasks.records import database
 from tasks.records.models import Job, JobAnalysis, JobEvent
@@ -210,9 +210,9 @@ def forget_messages() -> None:
 def test_recovery_announces_what_was_never_announced() -> None:
     forget_messages()
     ids = submit("a", "b")
-    assert jobs.recover("pipeline") == [], "the one who submitted may be about to announce them"
+    assert recovery.recover("pipeline") == [], "the one who submitted may be about to announce them"
     age(ids, 61)
-    assert sorted(jobs.recover("pipeline")) == sorted(ids)
+    assert sorted(recovery.recover("pipeline")) == sorted(ids)
     assert queues.announced_ids("pipeline") == set(ids)
 
 
@@ -223,7 +223,7 @@ def test_recovery_announces_what_a_killed_worker_had_taken_from_the_queue() -> N
     forget_messages()
     queues.send("pipeline", waiting, 1)
     age([lost, waiting], 61)
-    assert jobs.recover("pipeline") == [lost]
+    assert recovery.recover("pipeline") == [lost]
 
 
 def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
@@ -232,18 +232,18 @@ def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
     jobs.announce([job_id])
     jobs.claim(job_id)
     forget_messages()
-    assert jobs.recover("pipeline") == []
+    assert recovery.recover("pipeline") == []
     Job.update(lease_until=database.now_s() - 1).execute()
-    assert jobs.recover("pipeline") == [job_id]
+    assert recovery.recover("pipeline") == [job_id]
 
 
 def test_recovery_does_not_wait_for_the_lease_of_a_process_that_is_gone() -> None:
     forget_messages()
     (job_id,) = submit("w")
     jobs.claim(job_id)
-    host, _, started = jobs.this_process().rsplit("/", 2)
+    host, _, started = holders.this_process().rsplit("/", 2)
     Job.update(holder=f"{host}/{2**22 + 1}/{started}").execute()
-    assert jobs.recover("pipeline") == [job_id]
+    assert recovery.recover("pipeline") == [job_id]
 
 
 def test_the_lease_of_another_machine_is_left_alone() -> None:
@@ -251,13 +251,13 @@ def test_the_lease_of_another_machine_is_left_alone() -> None:
     (job_id,) = submit("w")
     jobs.claim(job_id)
     Job.update(holder="another/1/1").execute()
-    assert jobs.recover("pipeline") == []
+    assert recovery.recover("pipeline") == []
 
 
 def test_recovery_of_one_queue_leaves_the_other_alone() -> None:
     forget_messages()
     age(submit("w"), 61)
-    assert jobs.recover("enrichment") == []
+    assert recovery.recover("enrichment") == []
 
 
 def test_what_has_waited_an_hour_goes_a_tier_higher_once() -> None:
@@ -266,11 +266,22 @@ def test_what_has_waited_an_hour_goes_a_tier_higher_once() -> None:
     jobs.announce([job_id])
     before = job(job_id).priority
     age([job_id], 3700)
-    assert jobs.recover("pipeline") == [job_id]
+    assert recovery.recover("pipeline") == [job_id]
     assert job(job_id).priority == before + queues.TIER_STEP
     age([job_id], 3700)
-    jobs.recover("pipeline")
+    recovery.recover("pipeline")
     assert job(job_id).priority == before + queues.TIER_STEP
+
+
+def test_of_very_many_jobs_the_rest_is_announced_by_a_worker() -> None:
+    forget_messages()
+    ids = submit(*(f"w{number}" for number in range(jobs.AT_ONCE + 150)))
+    jobs.announce(ids)
+    assert len(queues.announced_ids("pipeline") - {queues.ANNOUNCE}) == jobs.AT_ONCE
+    first = queues.pipeline.dequeue()
+    assert first.args == (queues.ANNOUNCE,), "before everything else"
+    queues.pipeline.execute(first)
+    assert queues.announced_ids("pipeline") == set(ids)
 
 
 def test_submitting_nothing_makes_nothing() -> None:

@@ -1,0 +1,56 @@
+# Every target is a whole command; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start
+
+.PHONY: help demo run test bench lint pictures clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Walletkin needs Python 3.11 or newer; set PYTHON=…" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# A made-up chain keeps its data apart from the real one's.
+demo: export WALLETKIN_DATA_DIR ?= var/demo
+demo: export WALLETKIN_SIMULATOR_SEED ?= 7
+demo: export WALLETKIN_SIMULATOR_BIND ?= 127.0.0.1:8899
+demo: export WALLETKIN_SOLANA_RPC_URL ?= http://$(WALLETKIN_SIMULATOR_BIND)
+demo: export WALLETKIN_DEXSCREENER_URL ?= http://$(WALLETKIN_SIMULATOR_BIND)
+demo: export WALLETKIN_JUPITER_URL ?= http://$(WALLETKIN_SIMULATOR_BIND)
+demo: export WALLETKIN_RPC_REQUESTS_PER_S ?= 2000
+demo: $(INSTALLED) ## install what is needed and start everything on a made-up chain
+	@$(BIN)/walletkin doctor
+	@$(HONCHO) web pipeline enrichment simulator
+
+run: $(INSTALLED) ## the same on the real chain (the public RPC endpoint, unless WALLETKIN_SOLANA_RPC_URL says otherwise)
+	@$(BIN)/walletkin doctor
+	@$(HONCHO) web pipeline enrichment
+
+test: $(INSTALLED_DEV) ## run all tests
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED_DEV) ## measure, and print the figures
+	$(BIN)/python -m tests.benchmarks
+
+lint: $(INSTALLED_DEV) ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pictures: $(INSTALLED_DEV) ## write a screenshot of every page to var/pictures
+	$(BIN)/python -m tests.browser.pictures
+
+clean: ## remove the environment and what was made by running
+	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

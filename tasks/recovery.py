@@ -1,0 +1,59 @@
+"""Finds the jobs whose worker or message was lost and puts them back; at a worker's start and every minute.
+
+Takes nothing from a worker that lives: a held job is put back only when its lease is void or its holder is gone.
+"""
+
+from __future__ import annotations
+
+from peewee import chunked
+
+from tasks import jobs, queues
+from tasks.holders import is_dead
+from tasks.records import database
+from tasks.records.models import Job
+
+UNANNOUNCED_S = 60.0
+LONG_WAIT_S = 3600.0
+
+
+def recover(queue: str) -> list[str]:
+    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again."""
+    with database.session():
+        _void_leases_of_the_dead(queue)
+        now = database.now_s()
+        raised = _raise_long_waiting(queue, now)
+        void = jobs.is_claimable() & (Job.queue == queue)
+        quiet = Job.announced_at.is_null() | (Job.announced_at < now - UNANNOUNCED_S)
+        due = Job.due_at.is_null() | (Job.due_at < now - UNANNOUNCED_S)
+        held = Job.claim.is_null(False)
+        old = Job.enqueued_at < now - UNANNOUNCED_S
+        query = Job.select(Job.id).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
+        lost = [row[0] for row in query.tuples()]
+        if lost:
+            known = queues.announced_ids(queue)
+            lost = [job_id for job_id in lost if job_id not in known]
+        jobs.announce(raised + lost)
+        return raised + lost
+
+
+def _raise_long_waiting(queue: str, now: float) -> list[str]:
+    """Put what has waited an hour a tier higher, once, so that nothing starves; return its ids."""
+    step = queues.TIER_STEP
+    waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - LONG_WAIT_S)
+    not_yet = (Job.tier < queues.USER) & (Job.priority < (Job.tier + 1) * step)
+    with database.write():
+        ids = [row[0] for row in Job.select(Job.id).where(waited, not_yet).tuples()]
+        for part in chunked(ids, jobs.CHUNK):
+            Job.update(priority=Job.priority + step).where(Job.id.in_(part)).execute()
+    return ids
+
+
+def _void_leases_of_the_dead(queue: str) -> None:
+    """End at once the leases of processes of this machine that are gone, instead of waiting for them to run out."""
+    query = Job.select(Job.id, Job.holder).where(
+        Job.queue == queue, Job.claim.is_null(False), Job.holder.is_null(False)
+    )
+    dead = [job_id for job_id, holder in query.tuples() if is_dead(holder)]
+    for part in chunked(dead, jobs.CHUNK):
+        with database.write():
+            Job.update(lease_until=0).where(Job.id.in_(part)).execute()

@@ -1,0 +1,141 @@
+"""Measures, and prints the figures: `make bench`. Asserts nothing; names of figures tell the bound beside the value."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from tasks.simulator.scenario import plain_scenario
+from tasks.simulator.world import build_world
+from tests import servers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)} (all when left out)")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for name in names:
+        BENCHMARKS[name]()
+
+
+def say(what: str, value: str, bound: str = "") -> None:
+    print(f"{what:<72} {value:>16}  {bound}", flush=True)
+
+
+@contextlib.contextmanager
+def chain(wallets: int, transactions: int, latency_ms: int) -> Iterator[str]:
+    """Serve a made-up chain from another process."""
+    port = servers.free_port()
+    arguments = [str(number) for number in (wallets, transactions, latency_ms, port)]
+    process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.chain", *arguments], cwd=servers.ROOT)
+    try:
+        servers.wait_for_port(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def ask(url: str, body: object | None = None) -> dict[str, object]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return dict(json.load(answer))
+
+
+def timed(url: str) -> float:
+    started = time.perf_counter()
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        answer.read()
+    return time.perf_counter() - started
+
+
+def pipeline() -> None:
+    """From POST to complete, the page being read meanwhile."""
+    addresses = build_world(plain_scenario(50, 500, end_at=1_795_000_000)).addresses[:50]
+    with chain(50, 500, 50) as url, tempfile.TemporaryDirectory() as folder:
+        environ = {"WALLETKIN_SOLANA_RPC_URL": url, "WALLETKIN_RPC_REQUESTS_PER_S": "1000000"}
+        with servers.program(pathlib.Path(folder), environ) as running:
+            seconds, pages = run_analysis(running, addresses)
+            stats = ask(f"{url}/_stats")
+            peak = peak_mb(running.processes["pipeline"].pid)
+    say("50 wallets x 500 transactions at 50 ms, POST to complete", f"{seconds:.1f} s", "< 60 s")
+    say("  its page meanwhile, p95", f"{1000 * percentile(pages, 95):.0f} ms", "< 200 ms")
+    say("  its page meanwhile, median", f"{1000 * statistics.median(pages):.0f} ms")
+    say("  HTTP requests to the RPC service", f"{stats['http']}", f"<= {50 * (1 + 5 + 3) + 1}")
+    say("  peak memory of the pipeline worker", f"{peak:.0f} MB")
+
+
+def run_analysis(running: servers.Program, addresses: list[str]) -> tuple[float, list[float]]:
+    started = time.perf_counter()
+    made = ask(f"{running.url}/analyses", {"wallets": [{"address": address} for address in addresses]})
+    page, pages = f"{running.url}/analyses/{made['id']}", []
+    while True:
+        pages += [timed(page), timed(f"{page}/progress"), timed(f"{page}/progress.json")]
+        state = ask(f"{page}.json")["state"]
+        if state in ("complete", "failed", "cancelled"):
+            assert state == "complete", state
+            return time.perf_counter() - started, pages
+        time.sleep(0.2)
+
+
+def percentile(values: list[float], share: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * share // 100)]
+
+
+def peak_mb(pid: int) -> float:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def long_wallet() -> None:
+    """A worker's memory while it reads a wallet of 50,000 transactions."""
+    addresses = build_world(plain_scenario(2, 50_000, end_at=1_795_000_000)).addresses[:2]
+    with chain(2, 50_000, 0) as url, tempfile.TemporaryDirectory() as folder:
+        environ = {
+            "WALLETKIN_SOLANA_RPC_URL": url,
+            "WALLETKIN_RPC_REQUESTS_PER_S": "1000000",
+            "WALLETKIN_HISTORY_LIMIT": "60000",
+        }
+        with servers.program(pathlib.Path(folder), environ) as running:
+            seconds, _ = run_analysis(running, addresses)
+            peak = peak_mb(running.processes["pipeline"].pid)
+            threads = psutil.Process(running.processes["pipeline"].pid).num_threads()
+    say("2 wallets x 50,000 transactions, POST to complete", f"{seconds:.1f} s")
+    say(f"  peak memory of the pipeline worker ({threads} threads)", f"{peak:.0f} MB", "< 300 MB")
+
+
+def pairs() -> None:
+    """All pairs of many wallets, in a process of its own so that the peak is its own."""
+    for wallets in (500, 2_000, 10_000):
+        printed = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.pairs", str(wallets)],
+            cwd=servers.ROOT, capture_output=True, check=True, text=True,
+        ).stdout  # fmt: skip
+        figures = json.loads(printed)
+        say(
+            f"compare {wallets:,} wallets x 60 mints", f"{figures['seconds']:.2f} s", f"{figures['pairs']:,} pairs kept"
+        )
+        say("  peak memory", f"{figures['peak_mb']:.0f} MB")
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {"pipeline": pipeline, "long_wallet": long_wallet, "pairs": pairs}
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    main()

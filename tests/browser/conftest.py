@@ -1,0 +1,59 @@
+"""A running system on a made-up chain, and the system's Chromium."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tasks.simulator.scenario import Scenario
+from tasks.simulator.server import Simulator
+from tests import servers
+
+SEED = 7
+
+
+def chromium() -> str | None:
+    """Return the path of the system's Chromium, None where there is none."""
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    path = chromium()
+    if path is None:
+        servers.missing("there is no Chromium on this machine")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {**browser_type_launch_args, "executable_path": path, "args": [*sandbox, "--disable-background-networking"]}
+
+
+@pytest.fixture(scope="session")
+def chain() -> Iterator[Simulator]:
+    with Simulator(Scenario(seed=SEED)) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def running(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Program]:
+    """The web process and the pipeline worker, as in the demo."""
+    folder: pathlib.Path = tmp_path_factory.mktemp("browser")
+    environ = {
+        "WALLETKIN_SOLANA_RPC_URL": chain.url,
+        "WALLETKIN_DEXSCREENER_URL": chain.url,
+        "WALLETKIN_JUPITER_URL": chain.url,
+        "WALLETKIN_RPC_REQUESTS_PER_S": "100000",
+        "WALLETKIN_SIMULATOR_SEED": str(SEED),
+    }
+    with servers.program(folder, environ) as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def base_url(running: servers.Program) -> str:
+    return running.url

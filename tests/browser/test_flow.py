@@ -1,0 +1,107 @@
+"""From the front page to the transactions that prove a likeness, in a real browser, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tasks.simulator.server import Simulator
+
+WAIT_MS = 60_000
+
+
+@pytest.fixture
+def quiet_page(page: Page) -> Iterator[Page]:
+    """A page whose console must stay silent: no error, and nothing that the security policy blocked."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+def start_sample(page: Page, name: str) -> None:
+    page.goto("/")
+    sample = page.locator("form", has=page.locator("textarea")).filter(has_text=name).first
+    if sample.count():
+        sample.get_by_role("button", name="Analyse").click()
+    else:
+        page.get_by_text(name, exact=True).locator("xpath=ancestor::*[.//button][1]").get_by_role(
+            "button", name="Analyse"
+        ).click()
+
+
+def test_a_sample_list_becomes_pairs_and_pairs_open_their_proof(quiet_page: Page) -> None:
+    page = quiet_page
+    start_sample(page, "Copy traders")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    expect(page.get_by_text("24 of 24").first).to_be_visible(timeout=WAIT_MS)
+    first = page.locator("#pairs-card li").first
+    expect(first).to_be_visible(timeout=WAIT_MS)
+    first.locator("summary").first.click()
+    expect(first.locator("table").first).to_be_visible(timeout=WAIT_MS)
+    assert first.locator("tbody tr").count() > 2
+
+
+def test_the_preview_judges_every_line_while_one_types(quiet_page: Page, chain: Simulator) -> None:
+    page = quiet_page
+    good = chain.world.addresses[:2]
+    page.goto("/")
+    field = page.locator("textarea[name=addresses]:visible").first
+    field.fill(f"{good[0]},first\n{good[1]}\n{good[0]}\nEPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v\n")
+    preview = page.locator("#preview")
+    expect(preview.get_by_text("Same as line 1")).to_be_visible()
+    expect(preview.get_by_text("token mint")).to_be_visible()
+    expect(preview.get_by_role("button", name="Analyse 2 wallets")).to_be_visible()
+
+
+def test_a_list_that_is_refused_comes_back_as_it_was(page: Page, chain: Simulator) -> None:
+    page.goto("/")
+    page.locator("textarea[name=addresses]:visible").first.fill(f"{chain.world.addresses[0]},alone")
+    page.locator("#preview").get_by_role("button", name="Analyse").click()
+    expect(page.locator("textarea[name=addresses]:visible").first).to_have_value(f"{chain.world.addresses[0]},alone")
+    expect(page.get_by_text("two", exact=False).first).to_be_visible()
+
+
+def test_everything_works_without_javascript(browser: Browser, base_url: str) -> None:
+    context = browser.new_context(base_url=base_url, java_script_enabled=False)
+    page = context.new_page()
+    start_sample(page, "Two desks")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    for _ in range(60):
+        if page.locator("#pairs-card li a").count() and "2 of 2" in page.content():
+            break
+        page.wait_for_timeout(500)
+        page.reload()
+    href = page.locator("#pairs-card a[href*='/pairs/']").first.get_attribute("href")
+    page.goto(href)
+    expect(page.get_by_text("Portfolio overlap").first).to_be_visible()
+    page.get_by_role("link", name="Capital audit A").click()
+    expect(page.get_by_text("The sums agree.")).to_be_visible()
+    context.close()
+
+
+def test_activity_shows_every_job_at_its_end(quiet_page: Page) -> None:
+    page = quiet_page
+    start_sample(page, "Two desks")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    expect(page.get_by_text("2 of 2").first).to_be_visible(timeout=WAIT_MS)
+    page.goto("/activity")
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_be_visible()
+    expect(rows.first).to_contain_text("succeeded", timeout=WAIT_MS)  # the page asks again while a job runs
+    assert "initiated" not in page.content().lower()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440, 2560])
+def test_nothing_is_cut_off_sideways(page: Page, width: int) -> None:
+    start_sample(page, "Two desks")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    expect(page.get_by_text("2 of 2").first).to_be_visible(timeout=WAIT_MS)
+    analysis = page.url.split("?")[0].removesuffix("/progress")
+    for path in ("/", analysis, f"{analysis}/pairs", "/activity"):
+        page.goto(path)
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -1,0 +1,304 @@
+"""Each filter says what it shows for ordinary values, for the edges of its ranges, and for what is unknown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from flask import Flask, render_template_string
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webapp import display
+
+ADDRESS = "AdJU6t5KVtnjnkr3DK9U3NZHKnpjqKMVHwZXxGyspDnh"
+TEMPLATES = Path(display.__file__).parents[1] / "templates"
+AT = datetime(2026, 3, 18, 14, 22, 5, tzinfo=UTC).timestamp()
+N = "\u00a0"
+
+
+def test_an_address_is_shortened_to_its_ends():
+    assert display.short_address(ADDRESS) == "AdJU…pDnh"
+    assert display.short_address("123456789") == "123456789"
+    assert display.short_address(None) == display.short_address("") == "–"
+    assert display.last_four(ADDRESS) == "…pDnh"
+
+
+def test_explorer_links_name_the_subject():
+    assert display.explorer_account(ADDRESS).endswith(f"/account/{ADDRESS}")
+    assert display.explorer_transaction("sig").endswith("/tx/sig")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (float("nan"), "–"), (0, "0"), (14206, "14,206"), (-5, "−5")],
+)
+def test_counts(value, shown):
+    assert display.count(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (8132.4, "8,132"),
+        (147.42, "147.4"),
+        (2.5, "2.50"),
+        (Decimal("0.0421"), "0.042"),
+        (0.00001234, "0.000012"),
+        (1e-12, "0.000000000"),
+        (-2.07, "−2.07"),
+        (float("inf"), "–"),
+    ],
+)
+def test_sol_has_the_digits_its_size_deserves(value, shown):
+    assert display.sol(value) == shown
+
+
+def test_sol_can_be_signed_and_told_its_digits():
+    assert display.sol(18.42, signed=True) == "+18.42"
+    assert display.sol(-0.004, 2, signed=True) == "0.00"
+    assert display.sol(2.5, 3) == "2.500"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0, "$0.00"),
+        (0.00006741, "$0.0₄6741"),
+        (0.002409, "$0.0₂2409"),
+        (0.0494, "$0.0494"),
+        (0.15181, "$0.1518"),
+        (0.009999996, "$0.0100"),
+        (0.0000999996, "$0.0₃1000"),
+        (0.99999, "$1.0000"),
+        (Decimal("1E-12"), "$0.0₁₁1000"),
+        (12.345, "$12.35"),
+        (12345.6, "$12,346"),
+        (2_500_000, f"$2.50{N}m"),
+        (3.2e9, f"$3.20{N}bn"),
+        (-1.5, "−$1.50"),
+    ],
+)
+def test_dollars_count_the_zeros_of_small_prices(value, shown):
+    assert display.usd(value) == shown
+
+
+@given(st.floats(min_value=1e-15, max_value=0.0099))
+def test_a_price_with_counted_zeros_reads_back_to_four_digits(price):
+    digits = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+    shown = display.usd(price)
+    head = shown.removeprefix("$0.0")
+    zeros = "".join(char for char in head if char in "₀₁₂₃₄₅₆₇₈₉")
+    value = float(f"0.{'0' * int(zeros.translate(digits))}{head.removeprefix(zeros)}") if zeros else float(shown[1:])
+    assert value == pytest.approx(price, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "digits", "shown"),
+    [
+        (None, None, "–"),
+        (0, None, f"0{N}%"),
+        (0.063, None, f"6.3{N}%"),
+        (0.87, None, f"87{N}%"),
+        (0.1034, 1, f"10.3{N}%"),
+        (0.0002, None, f"< 0.1{N}%"),
+        (0.997, None, f"99{N}%"),
+        (0.99999, 1, f"99.9{N}%"),
+        (1, None, f"100{N}%"),
+        (-0.05, None, f"−5.0{N}%"),
+    ],
+)
+def test_percentages_say_all_and_nothing_only_when_it_is_so(ratio, digits, shown):
+    assert display.percent(ratio, digits) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "n/a"),
+        (float("nan"), "n/a"),
+        (0, "0.00"),
+        (0.225, "0.23"),
+        (0.994, "0.99"),
+        (0.9999, "0.99"),
+        (1 - 1e-12, "1.00"),
+        (1.0000001, "1.00"),
+        (-0.1, "0.00"),
+    ],
+)
+def test_a_score_of_one_is_kept_for_what_is_the_same(value, shown):
+    assert display.score(value) == shown
+
+
+def test_probabilities_and_factors():
+    assert display.probability(None) == display.times(None) == "–"
+    assert display.probability(0.0004) == "< 0.001"
+    assert display.probability(0.0123) == "0.012"
+    assert display.times(7) == f"7.0{N}×"
+
+
+def test_sizes():
+    shown = [display.size(value) for value in (None, 512, 3_120, 2_500_000)]
+    assert shown == ["–", f"512{N}B", f"3.1{N}kB", f"2.5{N}MB"]
+
+
+def test_a_time_can_be_written_five_ways():
+    assert display.iso(AT) == "2026-03-18T14:22:05Z"
+    assert display.timestamp(AT) == "18 March 2026, 14:22:05 UTC"
+    assert display.moment(AT) == "18 Mar 14:22:05"
+    assert display.clock(AT) == "14:22 UTC"
+    assert display.day(AT) == "18 March 2026"
+
+
+def test_an_unknown_time_is_a_dash():
+    assert display.iso(None) == ""
+    for write in (display.timestamp, display.moment, display.clock, display.day, display.age):
+        assert write(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-60, "just now"),
+        (4.9, "just now"),
+        (12, f"12{N}s ago"),
+        (59.9, f"59{N}s ago"),
+        (60, f"1{N}min ago"),
+        (7_300, f"2{N}h ago"),
+        (86_400, "yesterday"),
+        (3 * 86_400, "3 days ago"),
+        (8 * 86_400, "18 March 2026"),
+    ],
+)
+def test_ages(seconds, shown):
+    assert display.age(AT, now=AT + seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (0, f"0{N}s"),
+        (0.42, f"0.4{N}s"),
+        (0.99, f"1{N}s"),
+        (59.6, f"1{N}min"),
+        (108, f"1{N}min 48{N}s"),
+        (3_600, f"1{N}h"),
+        (111_120, f"30{N}h 52{N}min"),
+        (273_600, f"3{N}days 4{N}h"),
+    ],
+)
+def test_durations_name_their_two_largest_units(seconds, shown):
+    assert display.duration(seconds) == shown
+
+
+def test_gaps_carry_a_sign():
+    shown = [display.gap(value) for value in (None, 0, -6, 14)]
+    assert shown == ["–", f"0{N}s", f"−6{N}s", f"+14{N}s"]
+
+
+def test_a_monogram_is_of_the_symbol_or_else_of_the_mint():
+    assert display.monogram("$naps", ADDRESS) == "NA"
+    assert display.monogram("X", ADDRESS) == "X"
+    assert display.monogram("💀", ADDRESS) == display.monogram(None, ADDRESS) == "AD"
+
+
+@given(st.text())
+def test_a_monogram_colour_is_one_of_six_and_stays(mint):
+    assert 1 <= display.monogram_colour(mint) <= 6
+    assert display.monogram_colour(mint) == display.monogram_colour(mint)
+
+
+def test_clusters_repeat_four_shapes_and_six_colours():
+    assert [display.cluster_shape(n) for n in (None, 1, 4, 5)] == ["none", "circle", "diamond", "circle"]
+    assert [display.cluster_colour(n) for n in (None, 1, 6, 7)] == [0, 1, 6, 1]
+
+
+def test_what_an_insight_implies_is_not_shown_beside_it():
+    slugs = ["very_high_similarity", "behavioural_mirror", "synchronised_trading", "sustained_alignment"]
+    assert display.visible_insights(slugs) == ["very_high_similarity", "synchronised_trading"]
+    assert display.visible_insights([]) == []
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = Flask("walletkin", template_folder=str(TEMPLATES))
+    app.jinja_env.globals["csrf_token"] = lambda: "token"
+    display.register(app)
+    return app
+
+
+def rendered(app: Flask, source: str, **values) -> str:
+    with app.test_request_context():
+        return render_template_string(source, **values)
+
+
+def test_the_sprite_holds_each_icon_once():
+    sprite = str(display.sprite())
+    assert all(sprite.count(f'id="i-{name}"') == 1 for name in display.SPRITE_ICONS)
+
+
+def test_every_insight_has_an_icon_and_a_badge(app):
+    for slug, insight in display.INSIGHTS.items():
+        html = rendered(app, "{{ ui.insight_badge(slug) }}", slug=slug)
+        assert insight.name in html
+        assert f"#i-{insight.icon}" in html
+
+
+def test_icons_are_hidden_or_named(app):
+    assert 'aria-hidden="true"' in rendered(app, "{{ ui.icon('copy') }}")
+    assert 'aria-label="Copy"' in rendered(app, "{{ ui.icon('upload', label='Copy') }}")
+
+
+def test_a_missing_score_is_named(app):
+    html = rendered(app, "{{ ui.meter(none, 'capital', 'Capital') }}")
+    assert "Capital: not enough data" in html
+    assert "n/a" in html
+
+
+def test_a_meter_never_leaves_its_track(app):
+    assert 'value="1.0"' in rendered(app, "{{ ui.meter(1.2) }}")
+
+
+def test_labels_are_escaped_and_controls_are_siblings(app):
+    html = rendered(app, "{{ ui.wallet_badge(address, '<b>', '/w') }}", address=ADDRESS)
+    assert "<b>" not in html
+    assert html.index("</a>") < html.index("<button")
+    assert html.index("</button>") < html.rindex("<a ")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("pending", "resolving…"),
+        ("unlisted", "No market found"),
+        ("failed", "Lookup failed"),
+        ("resolved", "Nap Season"),
+    ],
+)
+def test_a_token_has_a_cell_in_every_state(app, status, words):
+    token = {"mint": ADDRESS, "status": status, "symbol": "NAPS", "name": "Nap Season", "image_url": None}
+    assert words in rendered(app, "{{ ui.token_cell(token) }}", token=token)
+
+
+def test_an_unknown_macro_is_named(app):
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = app.jinja_env.globals["ui"].nonsense
+
+
+def test_no_macro_writes_inline_style_or_script():
+    for file in TEMPLATES.joinpath("macros").glob("*.html"):
+        source = file.read_text()
+        assert " style=" not in source, file.name
+        assert "<script" not in source, file.name
+        assert "hx-on" not in source, file.name
+
+
+def test_a_share_that_is_everything_but_for_adding_floats_is_a_hundred_per_cent() -> None:
+    assert display.percent(0.9999999999999998) == display.percent(1.0)
+    assert display.percent(0.9999) != display.percent(1.0)

@@ -1,0 +1,271 @@
+"""An analysis from its start to its end: page, blocks for htmx, JSON, progress, cancelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tasks import jobs, lifecycle, queues
+from tasks.records import activity, analyses, database, tokens
+from tasks.records.models import Analysis, AnalysisWallet, Job, Token
+from tests.conftest import both_databases
+from tests.web.conftest import START_AT, address, buys, finish, mint, post_form, row, start, sync, work
+
+HTMX = {"HX-Request": "true"}
+A, B, C = (address(i) for i in range(3))
+
+
+def claimed(job_kind: str, subject: str, **progress: Any) -> jobs.Claim:
+    with database.session():
+        job = Job.get(Job.kind == job_kind, Job.subject == subject)
+        claim = jobs.claim(job.id)
+        assert claim is not None
+        with database.write():
+            jobs.fence(claim, **progress)
+    return claim
+
+
+# While it runs
+
+
+def test_a_new_analysis_in_json(client: FlaskClient) -> None:
+    key = start(client, [B, A], label="Spring")
+    shape = client.get(f"/analyses/{key}.json").json
+    assert list(shape) == [
+        "id", "label", "state", "reason", "created_at", "finished_at", "parent", "parameters", "version", "sol_usd",
+        "wallets", "rejected", "summary", "clusters", "insights",
+    ]  # fmt: skip
+    assert shape["state"] == "syncing"
+    assert shape["created_at"].endswith("Z")
+    assert shape["summary"] is None is shape["sol_usd"]
+    assert [one["address"] for one in shape["wallets"]] == [B, A]
+    assert shape["wallets"][0] == {
+        "address": B, "label": None, "state": "waiting", "reason": None, "truncated": False, "transactions": 0,
+        "trades": None, "mints": None, "cluster": None, "x": None, "y": None,
+    }  # fmt: skip
+
+
+def test_a_running_analysis_shows_its_progress(client: FlaskClient) -> None:
+    key = start(client, [A, B], label="Spring")
+    page = client.get(f"/analyses/{key}").text
+    assert "Spring" in page
+    assert f'hx-get="/analyses/{key}/progress"' in page
+    assert 'http-equiv="refresh"' in page
+    assert f"/analyses/{key}/cancel" in page
+
+
+@both_databases
+def test_progress_in_json(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    claimed("sync", A, done=30, total=120)
+    shape = client.get(f"/analyses/{key}/progress.json").json
+    assert set(shape) == {"state", "stages", "wallets", "seconds_left"}
+    assert shape["wallets"][0] == {"address": A, "state": "waiting", "done": 30, "total": 120, "reason": None}
+    assert shape["wallets"][1] == {"address": B, "state": "waiting", "done": 0, "total": None, "reason": None}
+    assert shape["stages"] == [
+        {"name": "sync", "state": "running", "done": 0, "total": 2},
+        {"name": "similarity", "state": "waiting", "done": 0, "total": None},
+    ]
+
+
+@both_databases
+def test_the_time_left_follows_from_the_measured_rate(client: FlaskClient) -> None:
+    key = start(client, [A, B, C])
+    assert client.get(f"/analyses/{key}/progress.json").json["seconds_left"] is None
+    claimed("sync", A, done=50, total=100)
+    with database.session():
+        Job.update(started_at=database.clock() - 10).where(Job.subject == A).execute()
+    # 50 in 10 s; 50 are left of this wallet, and 100 are likely of each of the two others
+    assert client.get(f"/analyses/{key}/progress.json").json["seconds_left"] == pytest.approx(50, rel=0.1)
+
+
+def test_htmx_polls_the_progress_block(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    answer = client.get(f"/analyses/{key}/progress", headers=HTMX)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert 'id="progress"' in answer.text
+    assert "<html" in client.get(f"/analyses/{key}/progress").text
+
+
+def test_polling_ends_with_286_and_leads_to_the_result(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    answer = client.get(f"/analyses/{key}/progress", headers=HTMX)
+    assert answer.status_code == 286
+    assert answer.headers["HX-Redirect"] == f"/analyses/{key}"
+    assert client.get(f"/analyses/{key}/progress").status_code == 200
+    shape = client.get(f"/analyses/{key}/progress.json").json
+    assert shape["seconds_left"] == 0
+    assert {stage["state"] for stage in shape["stages"]} == {"done"}
+
+
+def test_a_provisional_result_is_shown_while_wallets_come(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, [*village, A])
+    work()
+    shape = client.get(f"/analyses/{key}.json").json
+    assert shape["state"] == "provisional"
+    assert shape["summary"]["wallets"] == 5
+    page = client.get(f"/analyses/{key}").text
+    assert "Provisional" in page
+    assert client.get(f"/analyses/{key}/pairs.json").json["total"] == 10
+
+
+def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, [*village, A])
+    work()
+    path, shown = f"/analyses/{key}/progress?shown=", row(key).result_id
+    old, new = (client.get(f"{path}{version}", headers=HTMX).text for version in (0, shown))
+    assert f'value="{shown}"' in old
+    assert f'value="{shown}"' not in new
+
+
+# Its end
+
+
+def test_a_complete_analysis_in_json(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    shape = client.get(f"/analyses/{key}.json").json
+    assert shape["finished_at"].endswith("Z")
+    assert set(shape["sol_usd"]) == {"source", "days"}
+    assert sum(one["trades"] for one in shape["wallets"]) == 4 + 4 + 4 + 3 + 1
+    sums = shape["summary"]
+    assert list(sums) == [
+        "wallets", "pairs", "pairs_kept", "pairs_cut", "pairs_behavioural_over_0_5", "pairs_capital_over_0_5",
+        "median_overall", "score_histogram", "top_tokens", "token_frequency",
+    ]  # fmt: skip
+    assert sums["wallets"] == 5
+    assert sums["pairs"] == sums["pairs_kept"] == 10
+    assert len(sums["score_histogram"]) == 20
+    assert sums["top_tokens"][0] == {"mint": mint(0), "wallets": 4, "spent_sol": pytest.approx(7.0)}
+    assert {"wallets": 4, "mints": 1} in sums["token_frequency"]
+
+
+def test_a_complete_analysis_on_its_page(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village, label="Village")
+    page = client.get(f"/analyses/{key}").text
+    assert "Village" in page
+    assert 'id="summary"' in page
+    assert f"/analyses/{key}/pairs.csv" in page
+    assert 'http-equiv="refresh"' not in page
+    assert page.count('<li class="pair"') == 10
+
+
+@pytest.mark.parametrize(("target", "mark"), [("pairs-card", 'id="pairs-card"'), ("tokens-card", 'id="tokens-card"')])
+def test_htmx_gets_the_card_it_asks_for(client: FlaskClient, village: list[str], target: str, mark: str) -> None:
+    key = finish(client, village)
+    text = client.get(f"/analyses/{key}", headers=HTMX | {"HX-Target": target}).text
+    assert text.strip().startswith("<section")
+    assert mark in text
+    assert "page-head" not in text
+
+
+def test_restoring_history_and_boosting_get_the_whole_page(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    for extra in ({"HX-History-Restore-Request": "true"}, {"HX-Boosted": "true"}):
+        assert "<html" in client.get(f"/analyses/{key}", headers=HTMX | extra).text
+
+
+def test_a_wallet_that_failed_is_named_with_its_reason(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, [*village, A, "nonsense"])
+    claim = claimed("sync", A)
+    with database.session(), database.write():
+        lifecycle.Wallet.update(state="failed", reason="The endpoint refused.").where(
+            lifecycle.Wallet.address == A
+        ).execute()
+        jobs.finish(claim, "failed", error="The endpoint refused.")
+        wallet_id = lifecycle.wallet_of(A).id
+        AnalysisWallet.update(state="failed", reason="The endpoint refused.").where(
+            AnalysisWallet.wallet_id == wallet_id
+        ).execute()
+        ids = lifecycle._advance(row_id(key))
+    assert ids
+    work()
+    shape = client.get(f"/analyses/{key}.json").json
+    assert shape["state"] == "complete"
+    assert (shape["wallets"][5]["state"], shape["wallets"][5]["reason"]) == ("failed", "The endpoint refused.")
+    assert shape["rejected"][0]["line"] == 7
+    page = client.get(f"/analyses/{key}").text
+    assert "The endpoint refused." in page
+    assert f"/analyses/{key}/wallets/{A}/retry" in page
+
+
+def row_id(key: str) -> int:
+    return int(Analysis.get(Analysis.key == key).id)
+
+
+def test_tokens_are_shown_as_the_registry_knows_them(client: FlaskClient, village: list[str]) -> None:
+    with database.session():
+        now = database.now_s()
+        known = {"status": "resolved", "symbol": "<b>X</b>", "name": "Ex", "price_usd": 1.5}
+        Token.update(**known, last_updated=now - 10_000).where(Token.mint == mint(0)).execute()
+        assert tokens.known_mints([mint(0)])
+    key = finish(client, village)
+    page = client.get(f"/analyses/{key}").text
+    assert "&lt;b&gt;X&lt;/b&gt;" in page
+    assert "<b>X" not in page
+
+
+# Cancelling and trying again
+
+
+def test_cancelling_stops_an_analysis(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    answer = post_form(client, f"/analyses/{key}/cancel")
+    assert answer.status_code == 303
+    assert answer.location == f"/analyses/{key}"
+    assert client.get(f"/analyses/{key}.json").json["state"] == "cancelled"
+    with database.session():
+        assert {job.state for job in Job.select()} == {"cancelled"}
+    assert client.get(f"/analyses/{key}").status_code == 200
+
+
+def test_cancelling_twice_is_a_conflict(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    answers = [client.post(f"/analyses/{key}/cancel", json={}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 409]
+    assert answers[1].json["error"]["code"] == "conflict"
+
+
+def test_a_failed_wallet_is_tried_again_in_the_running_analysis(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    with database.session(), database.write():
+        jobs.cancel(Job.get(Job.subject == A).id)
+        analyses.set_wallet_state(lifecycle.wallet_of(A).id, [row_id(key)], "failed")
+    answer = post_form(client, f"/analyses/{key}/wallets/{A}/retry")
+    assert answer.status_code == 303
+    assert answer.location == f"/analyses/{key}"
+    with database.session():
+        assert Job.get(Job.subject == A, Job.state == "queued").tier == queues.USER
+
+
+def test_a_complete_analysis_is_left_alone_by_a_retry(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    with database.session():
+        analyses.set_wallet_state(lifecycle.wallet_of(village[0]).id, [row_id(key)], "partial")
+    answer = client.post(f"/analyses/{key}/wallets/{village[0]}/retry", json={})
+    assert answer.status_code == 202
+    assert answer.json["id"] != key
+    assert client.get(answer.json["url"] + ".json").json["parent"] == key
+    assert client.get(f"/analyses/{key}.json").json["state"] == "complete"
+
+
+def test_a_good_wallet_is_not_tried_again(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    assert post_form(client, f"/analyses/{key}/wallets/{village[0]}/retry").status_code == 409
+    assert post_form(client, f"/analyses/{key}/wallets/{A}/retry").status_code == 404
+
+
+def test_the_pace_of_nothing_is_unknown(client: FlaskClient) -> None:
+    with database.session():
+        assert activity.pace(1).seconds_left is None
+
+
+def test_the_window_ends_when_the_analysis_began(client: FlaskClient) -> None:
+    old = [sync("old", buys(1, 2, 3)), sync("older", buys(1, 2, 3))]
+    assert database.db.is_closed()
+    key = finish(client, old, window_days=1)
+    assert row(key).created_at > START_AT
+    assert client.get(f"/analyses/{key}.json").json["summary"]["top_tokens"] == []
+    assert client.get(f"/analyses/{key}").status_code == 200

@@ -1,0 +1,245 @@
+"""The log of jobs: who sees what of it, paging, filters, and cancelling a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tasks import jobs
+from tasks.records import database
+from tasks.records.models import Job
+from tests.conftest import both_databases
+from tests.web.conftest import address, buys, finish, post_form, start, sync, work
+
+TOKEN = "operator-token-1234"
+A, B, C = (address(i) for i in range(3))
+REMOTE = {"REMOTE_ADDR": "203.0.113.7"}
+
+
+def failed_job(subject: str) -> str:
+    with database.session():
+        claim = jobs.claim(Job.get(Job.subject == subject).id)
+        assert claim is not None
+        with database.write():
+            jobs.finish(claim, "failed", error="The endpoint refused.")
+    return claim.job_id
+
+
+def only(client: FlaskClient, query: str = "", **options: Any) -> list[dict[str, Any]]:
+    return list(client.get(f"/activity.json{query}", **options).json["jobs"])
+
+
+# Shapes
+
+
+def test_a_job_in_json(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    job_id = failed_job(A)
+    shape = client.get(f"/jobs/{job_id}.json").json
+    assert set(shape) == {
+        "id", "kind", "subject", "analyses", "tier", "state", "done", "total", "attempts", "error", "enqueued_at",
+        "started_at", "finished_at", "events",
+    }  # fmt: skip
+    assert (shape["kind"], shape["subject"], shape["tier"], shape["state"]) == ("sync", A, "user", "failed")
+    assert shape["analyses"] == [key]
+    assert shape["error"] == "The endpoint refused."
+    assert [event["state"] for event in shape["events"]] == ["queued", "running", "failed"]
+    assert shape["events"][0]["at"].endswith("Z")
+    assert shape["finished_at"].endswith("Z")
+
+
+def test_the_pages_of_the_log_and_of_a_job(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    job_id = failed_job(A)
+    page = client.get("/activity").text
+    assert job_id in page
+    assert f"/analyses/{key}" in page
+    block = client.get("/activity", headers={"HX-Request": "true", "HX-Target": "jobs"}).text
+    assert "<html" not in block
+    assert job_id in block
+    assert "The endpoint refused." in client.get(f"/jobs/{job_id}").text
+    fragment = client.get(f"/jobs/{job_id}", headers={"HX-Request": "true", "HX-Target": "job"}).text
+    assert 'id="job"' in fragment
+    assert "<html" not in fragment
+
+
+@both_databases
+def test_the_log_is_paged_and_filtered(client: FlaskClient) -> None:
+    start(client, [address(f"p {i}") for i in range(25)])
+    failed_job(address("p 3"))
+    found: list[str] = []
+    after = ""
+    while after is not None:
+        shape = client.get(f"/activity.json?limit=7&after={after}").json
+        found += [job["id"] for job in shape["jobs"]]
+        after = shape["next"]
+    assert len(found) == len(set(found)) == 25
+    assert len(only(client, "?state=failed")) == 1
+    assert len(only(client, "?kind=sync&state=queued")) == 24
+    assert only(client, "?kind=similarity") == []
+    for query in ("state=lost", "kind=x", "limit=0", "limit=999", "after=x"):
+        assert client.get(f"/activity.json?{query}").status_code == 400
+
+
+def test_every_job_comes_to_its_end(client: FlaskClient, village: list[str]) -> None:
+    finish(client, village)
+    assert {job["state"] for job in only(client)} == {"succeeded"}
+
+
+# Who sees what
+
+
+def hidden(shape: dict[str, Any]) -> bool:
+    secrets = (shape["subject"], shape["analyses"], shape["error"], *(event["detail"] for event in shape["events"]))
+    return all(value is None for value in secrets)
+
+
+def test_this_machine_sees_all_when_no_token_is_set(client: FlaskClient) -> None:
+    start(client, [A, B])
+    assert {job["subject"] for job in only(client)} == {A, B}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"environ_overrides": REMOTE},
+        {"headers": {"X-Forwarded-For": "127.0.0.1"}},
+        {"headers": {"Forwarded": "for=127.0.0.1"}},
+        {"base_url": "http://rebound.example"},
+    ],
+)
+def test_others_see_the_jobs_but_not_whose_they_are(app: Flask, options: dict[str, Any]) -> None:
+    start(app.test_client(), [A, B])
+    job_id = failed_job(A)
+    stranger = app.test_client()
+    shapes = only(stranger, **options)
+    assert len(shapes) == 2
+    assert all(map(hidden, shapes))
+    assert hidden(stranger.get(f"/jobs/{job_id}.json", **options).json)
+    page = stranger.get("/activity", **options).text
+    assert A not in page
+    assert "The endpoint refused." not in page
+    assert stranger.get(f"/jobs/{job_id}", **options).status_code == 200
+
+
+def test_behind_a_proxy_nobody_is_local(make_app: Callable[..., Flask]) -> None:
+    client = make_app(PROXY_HOPS="1").test_client()
+    start(client, [A, B])
+    assert all(map(hidden, only(client)))
+
+
+def test_the_owner_sees_their_own_jobs_only(app: Flask) -> None:
+    owner, other = app.test_client(), app.test_client()
+    post_form(owner, "/analyses", {"addresses": f"{A}\n{B}"})
+    post_form(other, "/analyses", {"addresses": f"{B}\n{C}"})
+    seen = {job["subject"] for job in only(owner, environ_overrides=REMOTE)}
+    assert seen == {A, B, None}
+    shared = next(job for job in only(owner, environ_overrides=REMOTE) if job["subject"] == B)
+    assert len(shared["analyses"]) == 1
+
+
+def test_naming_the_analysis_shows_its_jobs(app: Flask) -> None:
+    client = app.test_client()
+    key = start(client, [A, B])
+    start(client, [C, address("d")])
+    shapes = only(client, f"?analysis={key}", environ_overrides=REMOTE)
+    assert {job["subject"] for job in shapes} == {A, B, None}
+    assert {tuple(job["analyses"] or ()) for job in shapes} == {(key,), ()}
+
+
+def test_the_operator_sees_all_by_the_token_and_nobody_by_place(make_app: Callable[..., Flask]) -> None:
+    client = make_app(OPERATOR_TOKEN=TOKEN).test_client()
+    start(client, [A, B])
+    assert all(map(hidden, only(client)))
+    for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"X-Operator-Token": TOKEN}):
+        assert {job["subject"] for job in only(client, headers=headers, environ_overrides=REMOTE)} == {A, B}
+    for headers in ({"Authorization": "Bearer wrong"}, {"X-Operator-Token": "é"}, {"Authorization": TOKEN}):
+        assert all(map(hidden, only(client, headers=headers)))
+
+
+# Cancelling
+
+
+def job_of(subject: str) -> str:
+    with database.session():
+        return str(Job.get(Job.subject == subject).id)
+
+
+def state_of(client: FlaskClient, key: str, wallet: str) -> tuple[str, str | None]:
+    shape = client.get(f"/analyses/{key}.json").json
+    return next((one["state"], one["reason"]) for one in shape["wallets"] if one["address"] == wallet)
+
+
+def test_a_cancelled_sync_lets_its_analysis_go_on(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, [*village, A])
+    answer = client.post(f"/jobs/{job_of(A)}/cancel", json={})
+    assert answer.status_code == 200
+    assert answer.json["state"] == "cancelled"
+    assert state_of(client, key, A) == ("failed", "Cancelled.")
+    work()
+    assert client.get(f"/analyses/{key}.json").json["state"] == "complete"
+
+
+def test_cancelling_is_for_those_who_may_see(app: Flask) -> None:
+    owner, stranger = app.test_client(), app.test_client()
+    post_form(owner, "/analyses", {"addresses": f"{A}\n{B}"})
+    answer = stranger.post(f"/jobs/{job_of(A)}/cancel", json={}, environ_overrides=REMOTE)
+    assert answer.status_code == 403
+    assert answer.json["error"]["code"] == "forbidden"
+    mine = post_form(owner, f"/jobs/{job_of(A)}/cancel", environ_overrides=REMOTE)
+    assert mine.status_code == 303
+    assert mine.location == f"/jobs/{job_of(A)}"
+
+
+@both_databases
+def test_a_job_that_another_analysis_waits_for_goes_on(app: Flask) -> None:
+    owner, other = app.test_client(), app.test_client()
+    mine = post_form(owner, "/analyses", {"addresses": f"{A}\n{B}"}).location.rpartition("/")[2]
+    theirs = post_form(other, "/analyses", {"addresses": f"{B}\n{C}"}).location.rpartition("/")[2]
+    assert post_form(owner, f"/jobs/{job_of(B)}/cancel", environ_overrides=REMOTE).status_code == 303
+    assert state_of(owner, mine, B) == ("failed", "Cancelled.")
+    assert state_of(other, theirs, B) == ("waiting", None)
+    with database.session():
+        assert Job.get(Job.subject == B).state == "queued"
+    again = owner.post(f"/jobs/{job_of(B)}/cancel", json={}, environ_overrides=REMOTE)
+    assert again.status_code == 409
+
+
+def test_cancelling_the_comparison_cancels_the_analysis(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, village)
+    assert client.post(f"/jobs/{job_of(key)}/cancel", json={}).status_code == 200
+    assert client.get(f"/analyses/{key}.json").json["state"] == "cancelled"
+
+
+def test_an_ended_job_cannot_be_cancelled(client: FlaskClient) -> None:
+    start(client, [A, B])
+    job_id = failed_job(A)
+    assert client.post(f"/jobs/{job_id}/cancel", json={}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [
+        ("/activity?state=queued", True),
+        ("/", True),
+        ("//evil.example", False),
+        ("/\\evil.example", False),
+        ("/\t/evil.example", False),
+        ("https://evil.example/", False),
+    ],
+)
+def test_a_form_may_name_the_page_to_go_on_with(client: FlaskClient, wanted: str, reached: bool) -> None:
+    start(client, [A, B])
+    answer = post_form(client, f"/jobs/{job_of(A)}/cancel", {"next": wanted})
+    assert (answer.location == wanted) is reached
+    assert "evil" not in answer.location
+
+
+def test_a_wallet_synced_since_is_not_cancelled(client: FlaskClient) -> None:
+    key = start(client, [sync("fresh", buys(1, 2, 3)), A])
+    client.post(f"/jobs/{job_of(A)}/cancel", json={})
+    assert state_of(client, key, address("fresh"))[0] == "synced"

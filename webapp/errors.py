@@ -1,0 +1,135 @@
+"""How errors reach a reader: each kind has its status and code, told as JSON, as a page, or to htmx as its block.
+
+What went wrong inside is logged, never shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from jinja2_fragments.flask import render_block
+from markupsafe import escape
+from peewee import InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+
+from tasks.errors import Conflict, InputError, NotFound, WalletkinError
+
+log = logging.getLogger("walletkin.web")
+
+CODES = {
+    400: "bad_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    413: "too_large",
+    414: "too_long",
+    415: "unsupported_media_type",
+    422: "invalid_input",
+    429: "too_many_requests",
+    503: "unavailable",
+}
+MESSAGES = {
+    400: "The request could not be understood.",
+    403: "This is not yours to see or to change.",
+    404: "There is no such page.",
+    405: "This address does not take this kind of request.",
+    413: "That is more than 2.5 MB. 10,000 labelled wallets fit into it; send fewer at a time.",
+    429: "Too many requests at once; wait a moment and try again.",
+    500: "Something went wrong here. The operator's log has the details.",
+    503: "The database does not answer just now; try again in a moment.",
+}
+HINTS = {
+    404: "Check the link. Analyses are removed when they are old.",
+    413: "A list of addresses, one on each line, is the smallest form.",
+    500: "Nothing you sent is lost: go back and try again.",
+    503: "Nothing you sent is lost: go back and try again.",
+}
+STALE_FORM = "This form is out of date. Reload the page and send it again."
+
+
+class Problem(WalletkinError):
+    """What a request did wrong, with the status and code to answer and maybe a list of details."""
+
+    def __init__(self, status: int, code: str, message: str, details: Sequence[Any] = ()):
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = list(details)
+
+
+def wants_json() -> bool:
+    """Whether the request is to be answered with JSON: by its path, its body or what it accepts."""
+    if request.path.endswith((".json", "/healthz", "/readyz")) or request.mimetype == "application/json":
+        return True
+    return request.accept_mimetypes.best_match(("text/html", "application/json")) == "application/json"
+
+
+def register(app: Flask) -> None:
+    """Answer every kind of error."""
+    app.register_error_handler(Problem, lambda error: answer(error.status, error.code, str(error), error.details))
+    app.register_error_handler(InputError, _input_error)
+    app.register_error_handler(NotFound, lambda error: answer(404, error.code, str(error)))
+    app.register_error_handler(Conflict, lambda error: answer(409, "conflict", str(error)))
+    app.register_error_handler(CSRFError, lambda error: answer(400, "csrf", STALE_FORM))
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _no_database)
+    app.register_error_handler(InterfaceError, _no_database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _input_error(error: InputError) -> Response:
+    return answer(400, "invalid_input", error.reason, [{"line": error.line, "reason": error.reason}])
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Answer what Flask refuses; redirects and ready answers pass through."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return make_response(error.get_response())
+    if error.code >= 500:
+        return _unexpected(error)
+    message = MESSAGES.get(error.code) or error.description or MESSAGES[400]
+    response = answer(error.code, CODES.get(error.code, "bad_request"), message)
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _no_database(error: Exception) -> Response:
+    log.error("database: %s", error, exc_info=error)
+    return answer(503, "unavailable", MESSAGES[503])
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("%s %s", request.method, request.endpoint, exc_info=error)
+    return answer(500, "internal", MESSAGES[500])
+
+
+def answer(status: int, code: str, message: str, details: Sequence[Any] = ()) -> Response:
+    """Return the answer to a request that failed, in the form that the request asks for."""
+    if wants_json():
+        body = {"error": {"code": code, "message": message, "details": list(details)}}
+        response = jsonify(body)
+    else:
+        response = make_response(_page(status, code, message, details))
+    response.status_code = status
+    return response
+
+
+def _page(status: int, code: str, message: str, details: Sequence[Any]) -> str:
+    """Render the error page, or for htmx its content; when even that fails, the sentence alone."""
+    context = {"status": status, "code": code, "message": message, "details": list(details)}
+    context |= {"hint": HINTS.get(status), "section": None, "nav": None}
+    try:
+        if request.headers.get("HX-Request") == "true":
+            return render_block("pages/error.html", "content", **context)
+        return render_template("pages/error.html", **context)
+    except Exception:
+        log.exception("the error page failed")
+        return f"<!doctype html><title>Walletkin</title><p>{escape(message)}</p>"

@@ -1,0 +1,139 @@
+"""The marks of a page: icons, insight badges, monograms, cluster shapes, and the macros that draw them. No figures."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import lucide as lucide_package
+from jinja2 import Environment
+from markupsafe import Markup
+
+MONOGRAM_COLOURS = 6
+CLUSTER_COLOURS = 6
+
+# Icons drawn many times in a page are drawn once, as symbols in base.html, and referred to by <use>.
+SPRITE_ICONS = (
+    "copy",
+    "external-link",
+    "chevron-right",
+    "chevron-down",
+    "arrow-left-right",
+    "check",
+    "clock",
+    "loader",
+    "triangle-alert",
+    "circle-alert",
+    "circle-check",
+    "circle-x",
+    "refresh-cw",
+    "minus",
+    "plus",
+    "download",
+    "link",
+    "users-round",
+    "footprints",
+    "timer",
+    "handshake",
+    "square-arrow-out-up-right",
+    "scale",
+    "ban",
+)
+
+
+@dataclass(frozen=True)
+class Insight:
+    """How an insight is named: in full, on a filter chip, and by which Lucide icon."""
+
+    slug: str
+    name: str
+    short: str
+    icon: str
+
+
+INSIGHTS = {
+    insight.slug: insight
+    for insight in (
+        Insight("very_high_similarity", "Very high similarity", "Very high", "link"),
+        Insight("behavioural_mirror", "Behavioural mirror", "Mirror", "users-round"),
+        Insight("leader_and_follower", "Leader and follower", "Leader", "footprints"),
+        Insight("synchronised_trading", "Synchronised trading", "Synchronised", "timer"),
+        Insight("sustained_alignment", "Sustained alignment", "Aligned", "handshake"),
+        Insight("capital_divergence", "Capital divergence", "Divergence", "square-arrow-out-up-right"),
+        Insight("significant_asymmetry", "Significant asymmetry", "Asymmetry", "scale"),
+        Insight("shared_zero_holdings", "Shared zero holdings", "Zero holdings", "ban"),
+    )
+}
+
+# A row names the strongest of these alone: whoever reads the first already knows the others.
+IMPLIED_BY = {
+    "very_high_similarity": {"behavioural_mirror", "sustained_alignment"},
+    "behavioural_mirror": {"sustained_alignment"},
+}
+
+
+def monogram(symbol: str | None, mint: str) -> str:
+    """Give the two letters that stand in for a missing logo: of the symbol, or of the mint."""
+    letters = [char for char in symbol or "" if char.isalnum()]
+    return "".join(letters or mint)[:2].upper()
+
+
+def monogram_colour(mint: str) -> int:
+    """Choose one of the monogram colours 1 to 6 by a hash of the mint, the same in every process."""
+    return zlib.crc32(mint.encode()) % MONOGRAM_COLOURS + 1
+
+
+def cluster_colour(number: int | None) -> int:
+    """Choose a cluster's colour 1 to 6 (they repeat), 0 for no cluster."""
+    return 0 if number is None else (number - 1) % CLUSTER_COLOURS + 1
+
+
+def cluster_shape(number: int | None) -> str:
+    """Choose a cluster's shape (circle, square, triangle, diamond, then again), "none" for no cluster."""
+    return "none" if number is None else ("circle", "square", "triangle", "diamond")[(number - 1) % 4]
+
+
+def insight(slug: str) -> Insight:
+    """Look an insight's words and icon up; KeyError for a slug that does not exist."""
+    return INSIGHTS[slug]
+
+
+def visible_insights(slugs: Iterable[str]) -> list[str]:
+    """Leave out the insights that another of the same pair implies, in the order given."""
+    slugs = list(slugs)
+    hidden = set().union(*(IMPLIED_BY.get(slug, set()) for slug in slugs))
+    return [slug for slug in slugs if slug not in hidden]
+
+
+def sprite() -> Markup:
+    """Give the ``<symbol>`` elements of SPRITE_ICONS, from the installed Lucide package."""
+    return Markup("".join(_symbol(name) for name in SPRITE_ICONS))
+
+
+def _symbol(name: str) -> str:
+    drawing = lucide_package._load_icon(name)
+    shapes = "".join(ElementTree.tostring(shape, encoding="unicode").strip() for shape in drawing)
+    return f'<symbol id="i-{name}" viewBox="0 0 24 24">{shapes}</symbol>'
+
+
+class Macros:
+    """All macros of ``templates/macros`` under one name, also inside blocks that are rendered alone.
+
+    A block that htmx asks for sees no imports of its template, so every page writes ``ui.meter(…)`` instead. The macros
+    see only their arguments and the globals.
+    """
+
+    FILES = ("basics", "cards", "figures", "wallets", "tokens", "intake")
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __getattr__(self, name: str) -> Any:
+        for file in self.FILES:
+            macro = getattr(self._environment.get_template(f"macros/{file}.html").module, name, None)
+            if macro is not None:
+                return macro
+        raise AttributeError(f"there is no macro {name!r} in templates/macros")

@@ -1,0 +1,140 @@
+"""Jobs: one job with its events, the log of all, and cancelling one; each reader sees what is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from tasks import lifecycle, queues
+from tasks.errors import Conflict
+from tasks.records import activity
+from tasks.records.activity import Waiter
+from webapp import forms, security
+from webapp.display import short_address
+from webapp.errors import Problem, wants_json
+from webapp.pages import back_to, data, page, page_url, see_other
+from webapp.security import Reader
+from webapp.shapes import settings
+
+pages = Blueprint("jobs", __name__)
+
+JOBS_A_PAGE, MOST_JOBS = 50, 200
+STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+KINDS = {"sync": "Read a wallet", "provisional": "Compare pairs so far", "similarity": "Compare pairs"}
+TIER_NAMES = {tier: name for name, tier in queues.TIERS.items()}
+PLAIN = ("id", "kind", "state", "done", "total", "attempts", "enqueued_at", "started_at", "finished_at")
+
+
+def _shape(row: Mapping[str, Any], waiters: Sequence[Waiter], events: Sequence[Any], reader: Reader) -> dict[str, Any]:
+    """Return a job; for whom none of its analyses is visible, without subject, analyses and details."""
+    keys = [one.key for one in waiters if reader.may_see(one.key, one.owner)]
+    visible = bool(keys) or reader.sees_all
+    return {
+        **{key: row[key] for key in PLAIN},
+        "subject": row["subject"] if visible else None,
+        "analyses": keys if visible else None,
+        "tier": TIER_NAMES.get(row["tier"], str(row["tier"])),
+        "error": row["error"] if visible else None,
+        "events": [{**event, "detail": event["detail"] if visible else None} for event in events],
+    }
+
+
+def _shapes(rows: Sequence[Mapping[str, Any]], reader: Reader) -> list[tuple[dict[str, Any], list[Waiter]]]:
+    ids = [row["id"] for row in rows]
+    waiters, events = activity.waiters(ids), activity.events(ids)
+    return [(_shape(row, waiters[row["id"]], events[row["id"]], reader), waiters[row["id"]]) for row in rows]
+
+
+def _view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]:
+    """Return a job for a page; its links carry the analysis that the request named."""
+    named = request.args.get("analysis") or None
+    visible = shape["analyses"] is not None
+    labels = {one.key: one.label for one in waiters}
+    ended = shape["finished_at"]
+    return shape | {
+        "subject_label": _subject_label(shape, labels) if visible else None,
+        "duration_s": ended - shape["started_at"] if ended and shape["started_at"] else None,
+        "url": url_for("jobs.show", job_id=shape["id"], analysis=named),
+        "cancel_url": url_for("jobs.cancel", job_id=shape["id"], analysis=named)
+        if visible and shape["state"] in activity.LIVE
+        else None,
+        "analysis_urls": [url_for("analyses.show", key=key) for key in shape["analyses"] or ()],
+    }
+
+
+def _subject_label(shape: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    if shape["kind"] == "sync":
+        return short_address(shape["subject"])
+    return labels.get(shape["subject"]) or "an analysis"
+
+
+def _read_page(reader: Reader) -> tuple[list[tuple[dict[str, Any], list[Waiter]]], str | None]:
+    rows, following = activity.jobs_page(
+        state=forms.read_choice("state", STATES),
+        kind=forms.read_choice("kind", tuple(KINDS)),
+        after=request.args.get("after") or None,
+        limit=forms.read_limit(JOBS_A_PAGE, MOST_JOBS),
+    )
+    return _shapes(rows, reader), following
+
+
+@pages.get("/activity.json")
+def activity_json() -> Response:
+    """Give a page of the log as JSON."""
+    found, following = _read_page(security.reader(settings()))
+    return data({"jobs": [shape for shape, _ in found], "next": following})
+
+
+@pages.get("/activity", endpoint="activity")
+def show_activity() -> Response:
+    """Show the log of jobs, the newest first."""
+    found, following = _read_page(security.reader(settings()))
+    jobs = [_view(*one) for one in found]
+    after = request.args.get("after")
+    return page(
+        "activity",
+        "jobs",
+        section="activity",
+        jobs=jobs,
+        next_url=following and page_url("jobs.activity", after=following),
+        filters={"state": request.args.get("state", ""), "kind": request.args.get("kind", "")},
+        states=[("", "All states"), *((state, state.capitalize()) for state in STATES)],
+        kinds=[("", "All kinds"), *KINDS.items()],
+        poll=not after and any(job["state"] in activity.LIVE for job in jobs),
+        page_url=page_url("jobs.activity"),
+        analysis_key=request.args.get("analysis") or None,
+    )
+
+
+@pages.get("/jobs/<key:job_id>.json")
+def show_json(job_id: str) -> Response:
+    """Give one job as JSON."""
+    ((shape, _),) = _shapes([activity.job(job_id)], security.reader(settings()))
+    return data(shape)
+
+
+@pages.get("/jobs/<key:job_id>")
+def show(job_id: str) -> Response:
+    """Show one job with its events."""
+    ((shape, waiters),) = _shapes([activity.job(job_id)], security.reader(settings()))
+    live = shape["state"] in activity.LIVE
+    here = page_url("jobs.show", job_id=job_id)
+    return page("job", "job", section="activity", job=_view(shape, waiters), poll=live, page_url=here)
+
+
+@pages.post("/jobs/<key:job_id>/cancel")
+def cancel(job_id: str) -> Response:
+    """Cancel a job for those of its analyses that the reader may act for; the others go on waiting for it."""
+    reader = security.reader(settings())
+    row = activity.job(job_id)
+    mine = [one for one in activity.waiters([job_id])[job_id] if reader.may_see(one.key, one.owner)]
+    if not mine and not reader.sees_all:
+        raise Problem(403, "forbidden", "This job belongs to somebody else’s analysis.")
+    everyone = reader.sees_all
+    if not lifecycle.cancel_job(row["id"], None if everyone else [one.analysis_id for one in mine]):
+        raise Conflict("This job has already ended.")
+    if wants_json():
+        return show_json(job_id)
+    return see_other(back_to(url_for("jobs.show", job_id=job_id, analysis=request.args.get("analysis") or None)))

@@ -1,0 +1,200 @@
+"""Who is asking and what is let in: the browser's cookie, the reader's rights, forged posts, and headers.
+
+It decides what a reader may see (design.md, "Who may see what"); it does not fetch it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import urllib.parse
+from dataclasses import dataclass, field
+
+from flask import Flask, Response, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from tasks.settings import Settings
+from webapp.errors import Problem
+
+MAX_BYTES = 2_500_000
+MAX_PARTS = 1_000
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+YEAR_S = 31_536_000
+FILES = ("static", "vendor_htmx")
+SECRET_PATHS = ("/analyses", "/jobs", "/activity")
+PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+class CookieSession(SecureCookieSessionInterface):
+    """The signed cookie; over https it is sent over https only."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Set limits, cookie, CSRF protection, host check, proxy handling and headers."""
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        # Named after the key, so that two instances on one machine do not overwrite each other's cookie.
+        SESSION_COOKIE_NAME=f"walletkin_{hashlib.sha256(settings.secret_key.encode()).hexdigest()[:8]}",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=settings.keep_days * 86_400,
+        MAX_CONTENT_LENGTH=MAX_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BYTES,
+        MAX_FORM_PARTS=MAX_PARTS,
+        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        # Its check needs a Referer, which our pages do not send; tokens and Origin do the work.
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.session_interface = CookieSession()
+    csrf = CSRFProtect(app)
+    app.before_request(lambda: _refuse_forged(csrf))
+    app.after_request(_Headers(settings, app.jinja_env.globals["asset_version"]))
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+
+
+def _refuse_forged(csrf: CSRFProtect) -> None:
+    """Let a form in with its token, and JSON from our own pages or from no page at all."""
+    if request.method not in UNSAFE:
+        return
+    if request.mimetype == "application/json":
+        _refuse_foreign_origin()
+    elif request.mimetype in FORMS or not request.mimetype:
+        csrf.protect()
+    else:
+        raise Problem(415, "unsupported_media_type", "Send a form, or JSON with Content-Type: application/json.")
+
+
+def _refuse_foreign_origin() -> None:
+    origin = request.headers.get("Origin")
+    if origin is not None and urllib.parse.urlsplit(origin).netloc.lower() != request.host.lower():
+        raise Problem(403, "foreign_origin", "Requests from pages of another site are refused.")
+
+
+class _Headers:
+    """Adds the headers that every answer has."""
+
+    def __init__(self, settings: Settings, asset_version: str):
+        self.policy = content_policy(settings)
+        self.asset_version = asset_version
+
+    def __call__(self, response: Response) -> Response:
+        headers = response.headers
+        headers["Content-Security-Policy"] = self.policy
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Permissions-Policy"] = PERMISSIONS
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        if response.mimetype == "text/html":
+            response.vary.update(("HX-Request", "HX-Target"))
+        self._set_cache(response)
+        return response
+
+    def _set_cache(self, response: Response) -> None:
+        if request.endpoint in FILES:
+            if response.status_code == 200 and request.args.get("v") == self.asset_version:
+                response.headers["Cache-Control"] = f"public, max-age={YEAR_S}, immutable"
+        elif request.path.startswith(SECRET_PATHS):
+            response.headers["Cache-Control"] = "no-store"
+        elif "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "private, no-cache"
+
+
+def content_policy(settings: Settings) -> str:
+    """Return the Content-Security-Policy: everything from here, token logos from the hosts that the settings name."""
+    logos = [f"https://{host}" for host in settings.logo_hosts]
+    if settings.is_demo:
+        market = urllib.parse.urlsplit(settings.dexscreener_url)
+        logos.append(f"{market.scheme}://{market.netloc}")
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            " ".join(["img-src 'self' data:", *logos]),
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def browser_id() -> str | None:
+    """Return the random id in this browser's signed cookie, None when it has none."""
+    value = session.get("browser")
+    return value if isinstance(value, str) else None
+
+
+def ensure_browser_id() -> str:
+    """Return this browser's id, giving it one first where it has none, and renew the cookie's life."""
+    session.permanent = True
+    session.setdefault("browser", secrets.token_hex(16))
+    session.modified = True
+    return str(session["browser"])
+
+
+def idempotency_key(sent: str | None) -> str | None:
+    """Return how a request's Idempotency-Key is kept: apart for each browser, or for each address without a cookie."""
+    if not sent:
+        return None
+    if len(sent) > 200:
+        raise Problem(400, "invalid_input", "The Idempotency-Key is longer than 200 characters.")
+    scope = browser_id() or request.remote_addr or ""
+    return hashlib.sha256(f"{scope}\n{sent}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks: the browser's id, the analysis that the request names, and whether all may be seen."""
+
+    browser: str | None = None
+    named: frozenset[str] = field(default_factory=frozenset)
+    sees_all: bool = False
+
+    def may_see(self, key: str, owner: str | None) -> bool:
+        """Whether the reader may see and cancel what belongs to this analysis."""
+        return self.sees_all or key in self.named or (owner is not None and owner == self.browser)
+
+
+def reader(settings: Settings) -> Reader:
+    """Return who makes this request."""
+    named = frozenset(filter(None, request.args.getlist("analysis") + request.form.getlist("analysis")))
+    return Reader(browser_id(), named, _is_operator(settings))
+
+
+def _is_operator(settings: Settings) -> bool:
+    """Whether the request carries the operator's token; without one set, whether it comes from this very machine."""
+    if settings.operator_token is None:
+        return not settings.proxy_hops and _is_local()
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    sent = request.headers.get("X-Operator-Token") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    return hmac.compare_digest(sent.encode(), settings.operator_token.encode())
+
+
+def _is_local() -> bool:
+    """Whether client and host name are this machine's and no proxy stands between (a foreign name may be rebound)."""
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    name = urllib.parse.urlsplit(f"//{request.host}").hostname or ""
+    return _is_loopback(request.remote_addr or "") and (name == "localhost" or _is_loopback(name))
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,224 @@
+"""Records → the shapes of design.md. A view is the same shape for a page: times stay numbers, links are added.
+
+It queries what a shape needs and computes nothing; `jsonable` turns the times of a shape into ISO 8601.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import current_app, url_for
+from flask.json.provider import JSONProvider
+
+from tasks import evidence, lifecycle
+from tasks.analysis.audit import AuditRow
+from tasks.records import analyses, results, tokens
+from tasks.records.models import Analysis
+from tasks.settings import Settings
+
+TIMES = frozenset(
+    ("created_at", "finished_at", "started_at", "enqueued_at", "computed_at", "at", "last_updated")
+    + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b")
+)
+TOP_TOKENS = 24
+LATER_MEASURES: Mapping[str, Any] = dict.fromkeys(
+    ("expected", "lift", "p_value", "q_value", "matched", "matched_share", "same_slot", "median_lag_s", "leader")
+    + ("lead_share", "timing_p_value")
+)
+TOKEN_KEYS = ("mint", "status", "name", "symbol", "decimals", "image_url", "price_usd", "liquidity_usd") + (
+    "volume_24h_usd", "market_cap_usd", "price_source", "last_updated", "stale", "attempts", "last_error"
+)  # fmt: skip
+UNSEEN_TOKEN: Mapping[str, Any] = dict.fromkeys(TOKEN_KEYS) | {"status": "pending", "stale": False, "attempts": 0}
+
+
+class FastJSON(JSONProvider):
+    """JSON by orjson: exact for 64-bit integers, and null for what is not a number."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        return orjson.loads(s)
+
+
+def settings() -> Settings:
+    """Return the settings of the app that answers."""
+    found: Settings = current_app.extensions["walletkin"]
+    return found
+
+
+def iso(at: float | None) -> str | None:
+    """Write seconds since 1970 as ISO 8601 UTC, to the millisecond where they are no whole number."""
+    if at is None:
+        return None
+    precision = "seconds" if float(at).is_integer() else "milliseconds"
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def jsonable(shape: Any) -> Any:
+    """Return a shape with every time in it written as ISO 8601."""
+    if isinstance(shape, dict):
+        return {key: iso(value) if key in TIMES else jsonable(value) for key, value in shape.items()}
+    return [jsonable(one) for one in shape] if isinstance(shape, list | tuple) else shape
+
+
+# Tokens ---------------------------------------------------------------------------------------------------------
+
+
+def tokens_by_mint(mints: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return mint → token shape; a mint that the registry does not know is pending."""
+    wanted = set(mints)
+    now, ttl_s = time.time(), settings().price_ttl_s
+    shapes = {mint: {**UNSEEN_TOKEN, "mint": mint} for mint in wanted}
+    for row in tokens.cells(tokens.mint_ids(wanted).values()).values():
+        updated = row["last_updated"]
+        row["stale"] = updated is not None and now - updated > ttl_s
+        shapes[row["mint"]] = {key: row[key] for key in TOKEN_KEYS}
+    return shapes
+
+
+def with_tokens(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows that have a `mint` with the token's shape beside it, None where the mint is None."""
+    known = tokens_by_mint(row["mint"] for row in rows if row["mint"])
+    return [{**row, "token": known.get(row["mint"])} for row in rows]
+
+
+# Analyses and wallets -------------------------------------------------------------------------------------------
+
+
+def shown_result(analysis: Analysis) -> dict[str, Any] | None:
+    """Return the result that readers see, None while there is none."""
+    return evidence.shown_result(analysis) if analysis.result_id is not None else None
+
+
+def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an analysis; what a result says is None while there is none."""
+    rejected, _ = analyses.intake_rows(row.id)
+    return {
+        "id": row.key,
+        "label": row.label,
+        "state": row.state,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "finished_at": row.finished_at,
+        "parent": _key_of(row.parent_id),
+        "parameters": parameters(row),
+        "version": row.version,
+        "sol_usd": result and {"source": result["rates"]["source"], "days": result["rates"]["days"]},
+        "wallets": [wallet(one) for one in wallets],
+        "rejected": [intake_row(one) for one in rejected],
+        "summary": result and summary(result),
+        "clusters": [],
+        "insights": [],
+    }
+
+
+def _key_of(analysis_id: int | None) -> str | None:
+    found = Analysis.get_or_none(Analysis.id == analysis_id) if analysis_id else None
+    return found and str(found.key)
+
+
+def parameters(row: Analysis) -> dict[str, Any]:
+    chosen = lifecycle.parameters_of(row)
+    return {
+        "window_days": chosen.window_days,
+        "timing_window_s": chosen.timing_window_s,
+        "tau": chosen.tau,
+        "exclude": list(chosen.exclude),
+        "history_limit": row.history_limit,
+    }
+
+
+def summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result says in sum; all counts are over its kept pairs."""
+    kept = result["summary"]
+    top = results.top_tokens(result["id"], TOP_TOKENS)
+    return {
+        "wallets": result["wallets"],
+        "pairs": kept["pairs_total"],
+        "pairs_kept": kept["pairs_kept"],
+        "pairs_cut": kept["pairs_cut"],
+        "pairs_behavioural_over_0_5": kept["pairs_behavioural_over_0_5"],
+        "pairs_capital_over_0_5": kept["pairs_capital_over_0_5"],
+        "median_overall": kept["median_overall"],
+        "score_histogram": kept["score_histogram"],
+        "top_tokens": [{key: one[key] for key in ("mint", "wallets", "spent_sol")} for one in top],
+        "token_frequency": kept["token_frequency"],
+    }
+
+
+def wallet(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a wallet of an analysis; clusters and places on a map come with a later version."""
+    keys = ("address", "label", "state", "reason", "truncated", "transactions", "trades", "mints")
+    return {key: row[key] for key in keys} | {"cluster": None, "x": None, "y": None}
+
+
+def wallet_view(base: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a wallet for a page: its shape, its place, its page, and where it can be tried again.
+
+    `base` is the analysis's page: building 10,000 links one by one takes a while.
+    """
+    url = f"{base}/wallets/{row['address']}"
+    retry_url = f"{url}/retry" if row["state"] in ("failed", "partial") else None
+    return wallet(row) | {"url": url, "retry_url": retry_url, "position": row["position"], "line": row["line"]}
+
+
+def analysis_url(analysis: Analysis) -> str:
+    return url_for("analyses.show", key=analysis.key)
+
+
+def wallet_views(analysis: Analysis, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+    """Return position → view of the wallets at these positions (None: of all), in the order of the input."""
+    base = analysis_url(analysis)
+    return {row["position"]: wallet_view(base, row) for row in analyses.wallets(analysis.id, positions)}
+
+
+def intake_row(row: Any) -> dict[str, Any]:
+    """Return a row of the input that was not taken."""
+    get = row.get if isinstance(row, Mapping) else lambda key: getattr(row, key)
+    return {"line": get("line"), "text": get("text"), "reason": get("reason")}
+
+
+# Pairs and evidence ---------------------------------------------------------------------------------------------
+
+
+def pair(row: Mapping[str, Any], address_a: str, address_b: str) -> dict[str, Any]:
+    """Return a pair; the measures of later versions are None."""
+    measures = {key: row[key] for key in ("shared", *results.MEASURES)}
+    return {"wallet_a": address_a, "wallet_b": address_b} | measures | LATER_MEASURES | {"insights": []}
+
+
+def pair_views(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return pairs for a page: their shape, both wallets and the link to the evidence."""
+    wallets = wallet_views(analysis, {row[side] for row in rows for side in ("wallet_a", "wallet_b")})
+    return [pair_view(analysis, row, wallets[row["wallet_a"]], wallets[row["wallet_b"]]) for row in rows]
+
+
+def pair_view(analysis: Analysis, row: Mapping[str, Any], a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Return one pair for a page."""
+    url = url_for("pairs.show", key=analysis.key, a=a["address"], b=b["address"])
+    return pair(row, a["address"], b["address"]) | {"a": a, "b": b, "url": url}
+
+
+def audit_row(row: AuditRow) -> dict[str, Any]:
+    """Return one row of the capital audit."""
+    return {
+        "signature": row.signature,
+        "slot": row.slot,
+        "time": row.block_at,
+        "side": row.side,
+        "mint": row.mint,
+        "amount": row.amount,
+        "decimals": row.decimals,
+        "quote": row.quote,
+        "quote_amount": row.quote_amount,
+        "sol_usd": row.sol_usd,
+        "value_sol": row.value_sol,
+        "counted": row.counted,
+        "reason": row.reason,
+        "approximate": row.approximate,
+    }

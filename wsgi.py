@@ -1,0 +1,16 @@
+"""Builds the Flask app for a WSGI server, nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+from tasks.errors import SettingsError
+from tasks.settings import read_settings
+
+try:
+    from webapp import create_app
+
+    app = create_app(read_settings())
+except SettingsError as error:
+    print(f"walletkin: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
