@@ -117,6 +117,20 @@ def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[
     }
 
 
+def analysis_view(
+    row: Analysis, result: Mapping[str, Any] | None = None, wallets: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return an analysis for a page: its shape, key and title; without `wallets` it reads them."""
+    shape = analysis(row, result, analyses.wallets(row.id) if wallets is None else wallets)
+    return shape | {"key": row.key, "title": row.label or f"{row.wallets:,} wallets"}
+
+
+def result_view(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result for a page; `version` changes with every new result that readers get to see."""
+    keys = ("id", "provisional", "wallets", "computed_at", "duration_s")
+    return {key: result[key] for key in keys} | {"version": result["id"]}
+
+
 def _key_of(analysis_id: int | None) -> str | None:
     found = Analysis.get_or_none(Analysis.id == analysis_id) if analysis_id else None
     return found and str(found.key)

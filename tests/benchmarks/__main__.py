@@ -22,6 +22,7 @@ import psutil
 from tasks.simulator.scenario import plain_scenario
 from tasks.simulator.world import build_world
 from tests import servers
+from webapp.intake import read
 
 
 def main() -> None:
@@ -134,7 +135,38 @@ def pairs() -> None:
         say("  peak memory", f"{figures['peak_mb']:.0f} MB")
 
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"pipeline": pipeline, "long_wallet": long_wallet, "pairs": pairs}
+def intake() -> None:
+    """Reading large lists, and taking the largest one allowed."""
+    addresses = build_world(plain_scenario(10_000, 1, end_at=1_795_000_000)).addresses[:10_000]
+    labelled = "\n".join(f"{address},label {number}" for number, address in enumerate(addresses))
+    texts = {
+        "10,000 labelled wallets": labelled,
+        "10,000 duplicates": f"{addresses[0]}\n" * 10_000,
+        "2 MB of junk on one line": "a1" * 1_000_000,
+        "2 MB of address-like junk": ("a1" * 13 + " ") * 74_000,
+    }
+    for name, text in texts.items():
+        say(f"read {name}", f"{statistics.median(clocked(lambda t=text: read(t)) for _ in range(3)):.2f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {"WALLETKIN_SOLANA_RPC_URL": "http://127.0.0.1:9"}
+        with servers.program(pathlib.Path(folder), environ, ("web",)) as running:
+            body = {"wallets": [{"address": a, "label": str(n)} for n, a in enumerate(addresses)]}
+            seconds = clocked(lambda: ask(f"{running.url}/analyses", body))
+    say("POST of 10,000 labelled wallets, accepted", f"{seconds:.2f} s")
+
+
+def clocked(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "pipeline": pipeline,
+    "long_wallet": long_wallet,
+    "pairs": pairs,
+    "intake": intake,
+}
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -107,7 +107,7 @@ def show(key: str) -> Response:
     return page(
         "analysis",
         "content",
-        analysis=view(analysis, result, wallets),
+        analysis=shapes.analysis_view(analysis, result, wallets),
         key=key,
         wallets=wallets,
         wallets_total=len(wallets),
@@ -126,15 +126,6 @@ def show(key: str) -> Response:
     )
 
 
-def view(
-    analysis: Analysis, result: dict[str, Any] | None = None, wallets: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Return an analysis for a page; without `wallets` it reads them."""
-    rows = analyses.wallets(analysis.id) if wallets is None else wallets
-    shape = shapes.analysis(analysis, result, rows)
-    return shape | {"key": analysis.key, "title": analysis.label or f"{analysis.wallets:,} wallets"}
-
-
 NO_RESULT: dict[str, Any] = {"pairs": [], "pairs_total": 0, "top_tokens": []} | dict.fromkeys(
     ("result", "summary", "next_url", "rates")
 )
@@ -145,7 +136,7 @@ def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any
     sums = shapes.summary(result)
     extra = {key: result["summary"].get(key) for key in ("trades", "mints", "spent_sol")}
     return {
-        "result": result_view(result),
+        "result": shapes.result_view(result),
         "summary": sums | extra,
         "pairs": shapes.pair_views(analysis, rows),
         "pairs_total": sums["pairs_kept"],
@@ -153,12 +144,6 @@ def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any
         "top_tokens": shapes.with_tokens(sums["top_tokens"]),
         "rates": result["rates"],
     }
-
-
-def result_view(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result for a page; `version` changes with every new result that readers get to see."""
-    keys = ("id", "provisional", "wallets", "computed_at", "duration_s")
-    return {key: result[key] for key in keys} | {"version": result["id"]}
 
 
 def _exports(key: str) -> list[tuple[str, str]]:

@@ -110,8 +110,6 @@ def index_json(key: str) -> Response:
 @pages.get("/analyses/<key:key>/pairs")
 def index(key: str) -> Response:
     """Show the list of pairs."""
-    from webapp.pages.analyses import result_view, view
-
     analysis = analysis_of(key)
     filters = read_filters(analysis)
     result = shapes.shown_result(analysis)
@@ -120,8 +118,8 @@ def index(key: str) -> Response:
     return page(
         "pairs",
         "rows",
-        analysis=view(analysis),
-        result=result and result_view(result),
+        analysis=shapes.analysis_view(analysis),
+        result=result and shapes.result_view(result),
         pairs=shapes.pair_views(analysis, rows),
         next_url=following and page_url("pairs.index", key=key, after=following),
         previous=page_url("pairs.index", key=key, after=None) if request.args.get("after") else None,
@@ -202,8 +200,6 @@ def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Resp
 
 
 def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    from webapp.pages.analyses import view
-
     row = evidence.pair_of(analysis, a, b)
     rows = evidence.shared_tokens(analysis, a, b)
     tokens, start, limit = _token_page(rows)
@@ -214,7 +210,7 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
     return page(
         "pair",
         "evidence",
-        analysis=view(analysis),
+        analysis=shapes.analysis_view(analysis),
         pair=shown | {"tokens": tokens, "url": shown["url"]},
         a=shown["a"],
         b=shown["b"],

@@ -36,17 +36,15 @@ def show_json(key: str) -> Response:
 
 def show(key: str) -> Response:
     """Show the progress. htmx, which asks again and again, is told when to stop and where the result is."""
-    from webapp.pages.analyses import result_view, view
-
     analysis = analysis_of(key)
     result = shapes.shown_result(analysis)
     shown = progress_view(analysis)
     answer = page(
         "progress",
         "progress",
-        analysis=view(analysis, result),
+        analysis=shapes.analysis_view(analysis, result),
         progress=shown,
-        result=result and result_view(result),
+        result=result and shapes.result_view(result),
     )
     if request.htmx and shown["finished"]:
         answer = make_response(answer, STOP_POLLING)

@@ -80,8 +80,6 @@ def capital(key: str, address: str) -> Response:
 
 
 def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int) -> Response:
-    from webapp.pages.analyses import view
-
     audit = evidence.capital_audit(analysis, wallet)
     kept = str(forms.read_choice("show", tuple(SHOWS), "all"))
     rows = [row for row in audit.rows if kept == "all" or row.counted is (kept == "counted")]
@@ -92,7 +90,7 @@ def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int)
     return page(
         "wallet",
         "audit",
-        analysis=view(analysis),
+        analysis=shapes.analysis_view(analysis),
         wallet=shapes.wallet_views(analysis, {wallet.position})[wallet.position],
         rows=shapes.with_tokens([shapes.audit_row(row) for row in rows[start : start + limit]]),
         row_start=start,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+
+import pytest
 
 from tasks.simulator.addresses import is_base58
 from tasks.simulator.tokens import USDC_MINT
@@ -14,10 +15,9 @@ def _rows(text: str) -> list[list[str]]:
     return [line.split(",") for line in text.splitlines()]
 
 
-def test_the_lists_are_made_without_the_chain() -> None:
-    started = time.perf_counter()
+def test_the_lists_are_made_without_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.simulator.world.build_world", None)
     lists = sample_lists(Scenario())
-    assert time.perf_counter() - started < 0.5
     assert [entry.name for entry in lists] == ["Launch cohort", "Two desks", "Copy traders", "Whole village"]
     assert all(entry.description and entry.text.endswith("\n") for entry in lists)
 

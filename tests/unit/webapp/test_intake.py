@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import time
 import unicodedata
 import zipfile
 
@@ -571,16 +570,10 @@ def test_any_json_becomes_rows_or_one_input_error(items):
             read_json_wallets(items)
 
 
-# Speed
+# Large inputs (how long they take is measured by `make bench`)
 
 MEGABYTES_2 = 2_000_000
 MANY = [address(number) for number in range(10_000)]
-
-
-def seconds(text: str) -> float:
-    start = time.process_time()
-    read(text)
-    return time.process_time() - start
 
 
 @pytest.mark.parametrize(
@@ -595,23 +588,27 @@ def seconds(text: str) -> float:
     ],
     ids=["labelled", "spoken", "quoted", "duplicates", "labelled duplicates", "one line"],
 )
-def test_ten_thousand_wallets_are_read_in_half_a_second(text):
-    assert seconds(text) < 0.5
+def test_ten_thousand_rows_are_each_judged(text):
+    intake = read(text)
+    assert len(intake.rows) == 10_000
+    assert intake.rejected == ()
+    assert len(intake.accepted) in (1, 10_000)
 
 
 @pytest.mark.parametrize(
     "piece",
     ["a", ",", "a,", "a ", '"', ',"', "a.", "a.b/", "/", "1", "А", "a\u0301", "\u200b", "\x00", '"a', " ", "\n", "…"],
 )
-def test_two_megabytes_of_junk_are_read_in_half_a_second(piece):
-    assert seconds(piece * (MEGABYTES_2 // len(piece.encode()))) < 0.5
+def test_two_megabytes_of_junk_hold_no_wallet(piece):
+    intake = read(piece * (MEGABYTES_2 // len(piece.encode())))
+    assert intake.accepted == ()
+    assert len(intake.rows) <= ROWS_AT_MOST + 1
+    assert all(len(row.text) <= 200 for row in intake.rows)
 
 
 @pytest.mark.parametrize("piece", ['a,"b\n', "a\n", "a1" * 13 + " ", A + " ", 'a,"' + "b" * 190 + "\n"])
-def test_rows_are_bounded_and_junk_is_not_quadratic(piece):
-    text = piece * (MEGABYTES_2 // len(piece))
-    assert seconds(text) < 2
-    intake = read(text)
+def test_rows_are_bounded(piece):
+    intake = read(piece * (MEGABYTES_2 // len(piece)))
     assert len(intake.rows) <= ROWS_AT_MOST + 1
     if len(intake.rows) > ROWS_AT_MOST:
         assert intake.rows[-1].reason == "More than 50,000 rows; nothing from here on was read."
