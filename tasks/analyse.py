@@ -19,6 +19,7 @@ from peewee import chunked
 from tasks import jobs, lifecycle, runner
 from tasks.analysis import allocation, similarity
 from tasks.analysis.allocation import AllocationRow, Rates
+from tasks.errors import WalletkinError
 from tasks.queues import SETTINGS
 from tasks.records import analyses, database, results, tokens, wallets
 from tasks.records.analyses import FrozenWallet
@@ -61,6 +62,8 @@ def analyse(claim: jobs.Claim) -> None:
             jobs.finish(claim, "cancelled", detail="The analysis has ended.")
         return
     rates, participants = _allocate(analysis)
+    if not participants:
+        raise WalletkinError(f"None of the {analysis.wallets} wallets could be read; see the reason beside each.")
     mint_ids = tokens.ensure_mints({row.mint: None for participant in participants for row in participant.rows})
     pairs = _compare(participants, mint_ids)
     result_id = _store(claim, analysis, participants, mint_ids, pairs)

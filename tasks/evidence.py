@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks import analyse, lifecycle
-from tasks.analysis.allocation import allocate
+from tasks.analysis.allocation import allocate, in_window
 from tasks.analysis.audit import AuditRow, Check, audit, check
 from tasks.analysis.similarity import contributions
 from tasks.errors import NotFound
@@ -76,7 +76,8 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
     names = tokens.mint_names({mint_id for side in sides for mint_id in side})
     weights = [{names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides]
     parts = contributions(*weights)
-    signatures = [_signatures(wallet, {names[mint_id] for mint_id in shared}) for wallet in (a, b)]
+    window = analyse.window_of(analysis)
+    signatures = [_signatures(wallet, {names[mint_id] for mint_id in shared}, window) for wallet in (a, b)]
     rows = [_shared_token(names[mint_id], [side[mint_id] for side in sides], signatures) for mint_id in shared]
     for row in rows:
         row["contribution_capital"] = parts[row["mint"]].contribution_capital
@@ -84,11 +85,12 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
     return sorted(rows, key=lambda row: (-(row["contribution_capital"] or 0), row["mint"]))
 
 
-def _signatures(wallet: AnalysisWallet, mints: set[str]) -> dict[str, list[str]]:
-    """Return mint → the signatures of a wallet's trades of it, by time."""
+def _signatures(wallet: AnalysisWallet, mints: set[str], window: tuple[float | None, float]) -> dict[str, list[str]]:
+    """Return mint → the signatures of a wallet's trades of it inside the window, by time."""
     found: dict[str, list[str]] = {mint: [] for mint in mints}
     for movement in wallets.movements(bounds_of(wallet))[0]:
-        if movement.mint in found and movement.side in ("buy", "sell"):
+        is_trade = movement.side in ("buy", "sell") and in_window(movement.block_at, *window)
+        if is_trade and movement.mint in found:
             found[movement.mint].append(movement.signature)
     return found
 
@@ -114,4 +116,6 @@ def _shared_token(
 
 def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> dict[str, Any]:
     """Return the measures of a pair given in address order. Raises NotFound (`not_kept`) when it was not kept."""
+    if "failed" in (a.state, b.state):
+        raise NotFound("One of the two wallets could not be read, so they were not compared.", code="not_kept")
     return results.pair(shown_result(analysis)["id"], a.position, b.position)

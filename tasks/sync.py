@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +27,7 @@ from tasks.sources.waiting import Stopped
 SLICE_S = 3.0
 PAGE = 1000
 HISTORY_PAGE = 100
+MOVED_BY_LISTING = ("ranges", "newest", "truncated", "hole")
 
 
 def rpc_client(job_id: str) -> SolanaClient:
@@ -86,8 +88,9 @@ def _start(wallet: Wallet) -> Cursor:
         if wallet.truncated and below > 0:
             cursor.ranges.append(_range(before=wallet.oldest_signature, left=below))
     elif cursor.stage == "again":
-        slot, signature = cursor.newest or (None, None)
-        cursor.ranges.insert(0, _range(signature, slot))
+        if cursor.newest is not None:
+            slot, signature = cursor.newest
+            cursor.ranges.insert(0, _range(signature, slot))
         cursor.stage = "history"
     else:
         return cursor
@@ -105,15 +108,26 @@ def _range(
 
 
 def _leftover(cursor: Cursor, *, counted: bool) -> Cursor:
-    """What a sync that was given up leaves to the next one: its unread ranges, from the last signature read."""
-    ranges = [dict(one, token=None) for one in cursor.ranges]
-    if ranges and cursor.page and cursor.last:
-        ranges[0] |= {"before": cursor.last[1], "listed": False}
+    """What a sync that was given up leaves to the next one: its unread ranges, from the last signature it read."""
+    _unlist(cursor)
+    for one in cursor.ranges:
+        one["token"] = None
     if counted:
-        return Cursor(ranges=ranges, stage="again", newest=cursor.newest)
-    cursor.ranges, cursor.page, cursor.position, cursor.stage = ranges, [], 0, "again"
-    cursor.listed = cursor.done
+        return Cursor(ranges=cursor.ranges, stage="again", newest=cursor.newest)
+    cursor.stage, cursor.listed = "again", cursor.done
     return cursor
+
+
+def _unlist(cursor: Cursor) -> None:
+    """Take back the part of the page that was listed but not read, as if only the part that was read had been."""
+    if cursor.position < len(cursor.page) and cursor.stage == "history" and cursor.unlisted:
+        read, newest = cursor.position, cursor.newest
+        for name, value in cursor.unlisted.items():
+            setattr(cursor, name, value)
+        if read:
+            cursor.newest = newest
+            cursor.ranges[0] |= {"before": cursor.page[read - 1][0], "left": cursor.ranges[0]["left"] - read}
+    cursor.page, cursor.position, cursor.unlisted = [], 0, None
 
 
 class _Sync:
@@ -162,6 +176,7 @@ class _Sync:
         infos = self.client.signatures(
             self.wallet.address, before=at_hand["before"], until=at_hand["until"], limit=asked
         )
+        self.cursor.unlisted = {name: deepcopy(getattr(self.cursor, name)) for name in MOVED_BY_LISTING}
         wanted = self._wanted(at_hand, infos, is_last=len(infos) < asked)
         self.cursor.page = [[i.signature, i.slot, i.transaction_index, i.block_at, i.failed] for i in wanted]
         self.cursor.position = 0
@@ -236,7 +251,10 @@ class _Sync:
             return Looked(*where, None, str(outcome), outcome.permanent)
         if outcome is None or outcome.failed:
             return Looked(*where)
-        return Looked(*where, derive(outcome, self.wallet.address))
+        derived = derive(outcome, self.wallet.address)
+        if not wallets.fits(derived):
+            return Looked(*where, None, "Its amounts are larger than any that exist.", True)
+        return Looked(*where, derived)
 
     def _ask_again(self) -> None:
         """Put what an earlier request could not give on the page, to be asked for once more; then come the holdings."""

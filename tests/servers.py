@@ -134,7 +134,7 @@ class Program:
         """Start `web`, `pipeline` or `enrichment`; what it prints goes to a file in the data folder."""
         command = {
             "web": ["gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{self.port}", "--threads", "8", "--worker-class",
-                    "gthread", "--limit-request-line", "8190", "--log-level", "warning"],
+                    "gthread", "--limit-request-line", "8190", "--no-control-socket", "--log-level", "warning"],
             "pipeline": ["walletkin", "worker", "pipeline"],
             "enrichment": ["walletkin", "worker", "enrichment"],
         }[name]  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from tasks.analysis.addresses import DEFAULT_EXCLUDED
 from tasks.errors import InputError
@@ -32,7 +33,6 @@ TIMING_WINDOW_S_AT_MOST = 86_400
 EXCLUDE_AT_MOST = 1_000
 JSON_KEYS = ("wallets", "label", "window_days", "timing_window_s", "tau", "exclude")
 WINDOWS = (("", "All history"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
-TIMING_WINDOWS = (("10", "10 s"), ("60", "60 s"), ("300", "5 min"), ("3600", "1 h"))
 DEFAULTS: Mapping[str, Any] = {
     "label": "",
     "window_days": None,
@@ -99,8 +99,11 @@ def _read_json(max_wallets: int) -> Draft:
 
 def json_body() -> dict[str, Any]:
     """Return the JSON object that was sent. Raises Problem when it is none."""
+    sent = request.get_data()
+    if len(sent) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge  # sent in chunks, without a length; werkzeug cuts it off in silence
     try:
-        body = orjson.loads(request.get_data())
+        body = orjson.loads(sent)
     except orjson.JSONDecodeError as error:
         raise Problem(400, "invalid_json", f"The body is not JSON: {error}.") from None
     if not isinstance(body, dict):

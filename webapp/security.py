@@ -67,8 +67,8 @@ def register(app: Flask, settings: Settings) -> None:
 
 def _refuse_forged(csrf: CSRFProtect) -> None:
     """Let a form in with its token, and JSON from our own pages or from no page at all."""
-    if request.method not in UNSAFE:
-        return
+    if request.method not in UNSAFE or request.routing_exception is not None:
+        return  # what leads nowhere is answered 404 or 405
     if request.mimetype == "application/json":
         _refuse_foreign_origin()
     elif request.mimetype in FORMS or not request.mimetype:

@@ -5,6 +5,7 @@ It queries what a shape needs and computes nothing; `jsonable` turns the times o
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -39,7 +40,11 @@ class FastJSON(JSONProvider):
     """JSON by orjson: exact for 64-bit integers, and null for what is not a number."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        return orjson.dumps(obj).decode()
+        try:
+            return orjson.dumps(obj).decode()
+        except TypeError:
+            # A sum of token amounts may be larger than 64 bits, which only the slower encoder writes.
+            return json.dumps(obj, ensure_ascii=False, separators=(",", ":"))
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         return orjson.loads(s)

@@ -16,6 +16,7 @@ from tasks.records.models import RateObservation, SyncCursor, Unread, Wallet
 
 CHUNK = 500
 DAY_S = 86_400
+MOST = 2**63 - 1  # the largest number that a column of 64 bits holds
 SIDES: tuple[Any, ...] = ("buy", "sell", "in", "out", "failed")
 FAILED = SIDES.index("failed")
 MOVEMENT_FIELDS = (
@@ -62,7 +63,8 @@ class Cursor:
     """Where a sync stands; kept after every batch, so that a killed one goes on from there.
 
     `ranges` are the stretches of history still to read, newest first, each {"before", "until", "until_slot", "left",
-    "token", "listed"}; `page` the signatures of the first range that were listed last, of which `position` are done.
+    "token", "listed"}; `page` the signatures of the first range that were listed last, of which `position` are done;
+    `unlisted` how ranges, newest, truncated and hole stood before that page was listed.
     `done` counts the signatures looked at, `listed` those known to be there. `newest`, `oldest` and `last` are
     (slot, signature); `hole` says that the history limit left a gap above what an earlier sync had read.
     """
@@ -78,10 +80,23 @@ class Cursor:
     last: list[Any] | None = None
     truncated: bool = False
     hole: bool = False
+    unlisted: dict[str, Any] | None = None
     reason: str | None = None
 
 
-CURSOR_STATE = ("ranges", "done", "listed", "stage", "newest", "oldest", "last", "truncated", "hole", "reason")
+CURSOR_STATE = (
+    "ranges",
+    "done",
+    "listed",
+    "stage",
+    "newest",
+    "oldest",
+    "last",
+    "truncated",
+    "hole",
+    "unlisted",
+    "reason",
+)
 
 
 def ensure_wallets(addresses: Iterable[str]) -> dict[str, int]:
@@ -145,6 +160,14 @@ def store_looked(wallet_id: int, sync_no: int, looked: Sequence[Looked]) -> None
     database.insert_rows(models.Movement, MOVEMENT_FIELDS, rows)
     database.insert_rows(RateObservation, OBSERVATION_FIELDS, [_observation(wallet_id, sync_no, o) for o in observed])
     _store_unread(wallet_id, looked)
+
+
+def fits(derived: Derived) -> bool:
+    """Whether the values of a transaction fit the columns; what does not is no real amount of SOL or dollars."""
+    values = [movement.quote_amount or 0 for movement in derived.movements]
+    if derived.observation:
+        values += [derived.observation.usd, derived.observation.lamports]
+    return max(values, default=0) <= MOST
 
 
 def _movement_row(wallet_id: int, sync_no: int, movement: Movement, mint_id: int) -> tuple[Any, ...]:

@@ -98,17 +98,29 @@ class RateLimiter:
 
     `window_s` is the window that the service counts in; below one unit a window it is stretched until one fits.
     With `redis_url`, limiters of the same name and rate share their window across processes and machines (whose clocks
-    must agree within a second); while Redis is away each process keeps the rate alone. `ValueError` when `per_s` is not
-    a finite number above 0.
+    must agree within a second); while Redis is away each process keeps the rate alone. `paced`: after so many units
+    this process waits until their time at the rate is over, instead of spending a whole window at once, which a service
+    that counts by the second would refuse. `ValueError` when `per_s` is not a finite number above 0.
     """
 
-    def __init__(self, name: str, per_s: float, window_s: int = 10, redis_url: str | None = None, clock: Clock = CLOCK):
+    def __init__(
+        self,
+        name: str,
+        per_s: float,
+        window_s: int = 10,
+        redis_url: str | None = None,
+        clock: Clock = CLOCK,
+        *,
+        paced: bool = False,
+    ):
         if not (math.isfinite(per_s) and per_s > 0):
             raise ValueError(f"the rate of {name} must be a finite number above 0, not {per_s}")
         window_s = max(window_s, math.ceil(1 / per_s - 1e-9))
         self.name = name
         self.capacity = max(1, math.floor(per_s * window_s + 1e-9))
         self._clock = clock
+        self._unit_s = 1 / per_s if paced else 0.0
+        self._next_at = -math.inf
         item = RateLimitItemPerSecond(self.capacity, window_s + MARGIN_S, namespace="walletkin")
         self._own = OwnWindow(item, name, clock)
         self._shared = SharedWindow(item, name, redis_url) if redis_url else None
@@ -146,8 +158,9 @@ class RateLimiter:
             self._shared.close()
 
     def _wait_for(self, cost: int, stop: Stop | None) -> bool:
-        while self._clock.wait(self.paused_s(), stop):
+        while self._clock.wait(max(self.paused_s(), self._next_at - self._clock.now()), stop):
             if self._hit(cost):
+                self._next_at = max(self._next_at, self._clock.now()) + cost * self._unit_s
                 return True
             self._clock.sleep(POLL_S)
         return False
@@ -182,14 +195,25 @@ class RateLimiter:
         self._redis_again_at = self._clock.now() + REDIS_AWAY_S
 
 
+def sustained_per_s(per_s: float, window_s: int = 10) -> float:
+    """Return how many units a second a limiter of a rate gives over a long time, its margin taken off."""
+    return per_s * window_s / (window_s + MARGIN_S)
+
+
 def limiter_for(
-    name: str, per_s: float, window_s: int = 10, redis_url: str | None = None, clock: Clock = CLOCK
+    name: str,
+    per_s: float,
+    window_s: int = 10,
+    redis_url: str | None = None,
+    clock: Clock = CLOCK,
+    *,
+    paced: bool = False,
 ) -> RateLimiter:
     """Return the process's one limiter of this name and rate, making it for the first that asks."""
-    key = (name, per_s, window_s, redis_url, clock)
+    key = (name, per_s, window_s, redis_url, clock, paced)
     with _lock:
         if key not in _limiters:
-            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock)
+            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock, paced=paced)
         return _limiters[key]
 
 

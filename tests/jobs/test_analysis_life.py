@@ -175,6 +175,18 @@ def test_a_window_leaves_out_what_lies_outside(chain: Simulator) -> None:
     assert all(row.block_at > analysis.created_at - 7 * DAY_S for row in audit.rows if row.counted)
 
 
+def test_the_proof_of_a_pair_names_only_trades_inside_the_window(chain: Simulator) -> None:
+    analysis = settle(chain.world.addresses[:3], window_days=20.0)
+    by_position = results.addresses(analysis.id)
+    for pair in results.pairs_page(analysis.result_id)[0]:
+        a, b = (analyses.wallet(analysis.id, by_position[pair[side]][0]) for side in ("wallet_a", "wallet_b"))
+        rows = {side.position: results.allocation(analysis.result_id, side.position) for side in (a, b)}
+        for shared in evidence.shared_tokens(analysis, a, b):
+            mint_id = evidence.tokens.mint_ids([shared["mint"]])[shared["mint"]]
+            for side, signatures in ((a, shared["signatures_a"]), (b, shared["signatures_b"])):
+                assert len(signatures) == rows[side.position][mint_id]["buys"] + rows[side.position][mint_id]["sells"]
+
+
 def test_wallets_with_too_little_data_get_none_and_not_zero(chain: Simulator) -> None:
     addresses = chain.world.addresses[:3]
     analysis = settle(addresses, window_days=1e-9)

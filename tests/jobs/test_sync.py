@@ -268,6 +268,81 @@ def test_a_partial_wallet_is_completed_by_the_next_sync(
     assert SyncCursor.select().count() == 0
 
 
+@pytest.mark.parametrize("batches", [0, 1, 3, 10, 11, 13])
+@pytest.mark.parametrize("chain", [(2, 1600)], indirect=True)
+def test_wherever_a_sync_is_given_up_the_next_one_reads_all_and_counts_it_once(
+    chain: Simulator, reading: Reading, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    reading(history_limit=1600)
+    addresses = chain.world.addresses[:2]
+    chain.set_faults(hide_newest=1350)
+    settle(addresses)
+    chain.set_faults(hide_newest=0)
+    start(addresses)
+    for job in Job.select().where(Job.state == "queued"):
+        with monkeypatch.context() as patch:
+            stop_after(patch, batches=batches)
+            runner.run(job.id)
+    work()
+    assert {wallet(address).state for address in addresses} == {"partial"}
+    assert {wallet(address).transactions for address in addresses} == {250}, "nothing half is shown"
+    settle(addresses)
+    for address in addresses:
+        assert [row[:4] for row in trades(address)] == planned(chain, address)
+        assert (wallet(address).state, wallet(address).transactions) == ("synced", 1600)
+        assert not wallet(address).truncated
+
+
+@pytest.mark.parametrize("batches", [0, 1, 10, 12])
+@pytest.mark.parametrize("chain", [(2, 1350)], indirect=True)
+def test_a_new_wallet_that_was_given_up_anywhere_is_read_by_the_next_sync(
+    chain: Simulator, reading: Reading, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    reading(history_limit=1350)
+    addresses = chain.world.addresses[:2]
+    start(addresses)
+    for job in Job.select():
+        with monkeypatch.context() as patch:
+            stop_after(patch, batches=batches)
+            runner.run(job.id)
+    work()
+    assert {wallet(address).state for address in addresses} == {"partial" if batches else "failed"}
+    settle(addresses)
+    for address in addresses:
+        assert [row[:4] for row in trades(address)] == planned(chain, address)
+        assert (wallet(address).state, wallet(address).transactions) == ("synced", 1350)
+        assert not wallet(address).truncated
+
+
+def test_a_wallet_that_failed_before_anything_was_listed_is_read_and_counted_once(chain: Simulator) -> None:
+    addresses = chain.world.addresses[:2]
+    chain.set_faults(unavailable_methods=("getSignaturesForAddress",))
+    settle(addresses)
+    assert {wallet(address).state for address in addresses} == {"failed"}
+    chain.set_faults(unavailable_methods=())
+    chain.board.reset()
+    settle(addresses)
+    assert {wallet(address).transactions for address in addresses} == {250}
+    assert chain.stats()["transactions"] == chain.stats()["distinct_transactions"]
+
+
+def test_amounts_beyond_any_that_exist_fail_alone(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = chain.world.addresses[:2]
+    monkeypatch.setattr(wallets, "MOST", 10**9)
+    analysis = settle(addresses)
+    assert analysis.state == "complete"
+    assert wallet(addresses[0]).state == "partial"
+    assert "larger than any that exist" in wallet(addresses[0]).reason
+
+
+def test_when_no_wallet_can_be_read_the_analysis_fails_and_says_so(chain: Simulator) -> None:
+    addresses = chain.world.addresses[:2]
+    chain.set_faults(failing_addresses=dict.fromkeys(addresses, "invalid"))
+    analysis = settle(addresses)
+    assert analysis.state == "failed"
+    assert "None of the 2 wallets could be read" in analysis.reason
+
+
 def test_a_lost_worker_is_taken_over_where_it_stood(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a kill leaves behind: a claim that nobody renews, and a cursor in the middle of a page."""
     addresses = chain.world.addresses[:2]

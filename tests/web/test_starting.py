@@ -91,7 +91,7 @@ def test_the_estimate_counts_only_wallets_that_must_be_read(client: FlaskClient)
     fresh = sync("fresh", buys(1))
     body = {"wallets": [A, B, fresh]}
     estimate = client.post("/analyses/preview", json=body).json["estimated_s"]
-    assert estimate == pytest.approx(2 * (1000 + 4) / 4)
+    assert estimate == pytest.approx(2 * (1000 + 4) / (40 / 11)), "40 requests in 11 s: the rate keeps a margin"
 
 
 def test_the_preview_starts_nothing(client: FlaskClient) -> None:
@@ -104,7 +104,7 @@ def test_the_preview_starts_nothing(client: FlaskClient) -> None:
 def test_many_accepted_rows_are_folded_until_asked_for(client: FlaskClient) -> None:
     addresses = "\n".join(address(f"many {i}") for i in range(120))
     folded = post_form(client, "/analyses/preview", {"addresses": addresses}).text
-    assert folded.count('class="is-accepted"') == 50
+    assert folded.count('class="is-accepted"') == 8
     assert post_form(client, "/analyses/preview", {"addresses": addresses, "all": "1"}).text.count("is-accepted") == 120
 
 

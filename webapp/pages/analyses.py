@@ -19,7 +19,7 @@ from webapp.shapes import settings
 pages = Blueprint("analyses", __name__)
 
 LEAST_WALLETS = 2
-PAIRS_SHOWN = 50
+PAIRS_SHOWN = 20
 TOO_FEW = "An analysis needs at least two wallets; {} of this list can be used."
 
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from tasks.analysis.addresses import DEFAULT_EXCLUDED
 from tasks.records import analyses, wallets
 from tasks.settings import Settings
+from tasks.sources.limits import sustained_per_s
 from webapp import forms, intake, security
 from webapp.pages import page
 from webapp.shapes import settings
@@ -17,7 +18,7 @@ from webapp.shapes import settings
 pages = Blueprint("home", __name__)
 
 REQUESTS_BESIDE_TRANSACTIONS = 4  # signatures, both token programs, balance
-ACCEPTED_SHOWN = 50
+ACCEPTED_SHOWN = 8
 OTHERS_SHOWN = 2_000
 
 
@@ -32,7 +33,6 @@ def context(draft: forms.Draft | None = None) -> dict[str, Any]:
     return {
         "form": draft.form if draft else forms.blank_form(),
         "windows": forms.WINDOWS,
-        "timing_windows": forms.TIMING_WINDOWS,
         "default_excluded": [{"mint": mint, "symbol": symbol} for mint, symbol in DEFAULT_EXCLUDED.items()],
         "samples": _samples(settings()) if settings().is_demo else [],
         "recent": analyses.recent(security.ensure_browser_id()),
@@ -75,7 +75,8 @@ def estimate_s(found: intake.Intake) -> float:
     chosen = settings()
     known = wallets.known_wallets(row.address for row in found.accepted if row.address)
     stale = len(found.accepted) - len(wallets.fresh_wallets(known.values(), chosen.sync_ttl_s))
-    return stale * (chosen.history_limit + REQUESTS_BESIDE_TRANSACTIONS) / chosen.rpc_requests_per_s
+    requests = stale * (chosen.history_limit + REQUESTS_BESIDE_TRANSACTIONS)
+    return requests / sustained_per_s(chosen.rpc_requests_per_s)
 
 
 def rate_text() -> str:

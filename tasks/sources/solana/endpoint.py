@@ -78,5 +78,5 @@ def _open(endpoint: Endpoint, clock: Clock) -> Line:
     name = f"{host_of(endpoint.url)}-{digest}"
     return Line(
         Http(SOURCE, label=LABEL, max_bytes=endpoint.max_bytes),
-        limiter_for(name, endpoint.requests_per_s, redis_url=endpoint.redis_url, clock=clock),
+        limiter_for(name, endpoint.requests_per_s, redis_url=endpoint.redis_url, clock=clock, paced=True),
     )

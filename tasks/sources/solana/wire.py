@@ -19,7 +19,7 @@ from tasks.errors import SourceError
 MOST_UNITS = 2**64 - 1
 """The largest amount that one account can hold, of lamports or of a token."""
 MOST_COUNT = 2**63 - 1
-"""The largest slot or index that a database column holds."""
+"""The largest slot, index or balance that a database column holds; more lamports than there are."""
 LATEST_AT = 253_402_300_799
 """The last second of the year 9999, the latest time that Python can show."""
 MOST_DECIMALS = 255
@@ -95,7 +95,7 @@ def parse_holdings(raw: object) -> dict[str, tuple[int, int]]:
 
 def parse_balance(raw: object) -> int:
     """Read a `getBalance` result in lamports. Raises a permanent `SourceError` for anything malformed."""
-    return _integer(_object(raw, "the balance").get("value"), "the balance", MOST_UNITS)
+    return _integer(_object(raw, "the balance").get("value"), "the balance", MOST_COUNT)
 
 
 def _bad(sentence: str) -> SourceError:

@@ -72,7 +72,7 @@ def test_the_wait_between_tries_is_capped_and_random(
     service.default = lambda request: THROTTLED
     object.__setattr__(clock.clock, "chance", lambda: 0.0)
     fault(connect())
-    assert clock.slept == []
+    assert sum(clock.slept) < 0.02, "only the pace of the rate"
 
 
 @pytest.mark.parametrize(

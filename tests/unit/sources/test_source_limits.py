@@ -48,6 +48,16 @@ def test_it_waits_no_longer_than_it_must(clock: FakeClock) -> None:
     assert max(clock.slept) <= 0.5
 
 
+def test_a_paced_limiter_spends_no_window_at_once(clock: FakeClock) -> None:
+    limiter = RateLimiter("x", 60, clock=clock.clock, paced=True)
+    start = clock.now()
+    given = []
+    for cost in (1, 100, 1, 100, 60):
+        limiter.acquire(cost)
+        given.append(clock.now() - start)
+    assert given == pytest.approx([0, 1 / 60, 101 / 60, 102 / 60, 202 / 60], abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("per_s", "capacity"), [(0.01, 1), (0.05, 1), (0.1, 1), (0.15, 1), (0.29, 2), (0.3, 3), (4, 40), (1e6, 10**7)]
 )
