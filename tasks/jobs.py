@@ -187,8 +187,11 @@ def hand_back(claim: Claim, delay_s: float | None = None, *, error: str | None =
 
 
 def finish(claim: Claim, state: str, error: str | None = None, detail: str | None = None) -> None:
-    """End a job that we hold; call it inside the write transaction that stores its outcome."""
-    fence(claim)
+    """End a job that we hold; call it inside the write transaction that stores its outcome.
+
+    What succeeds or fails was an attempt, and counts as one.
+    """
+    fence(claim, **({} if state == "cancelled" else {"attempts": Job.attempts + 1}))
     _end(claim.job_id, state, error, detail)
 
 

@@ -297,6 +297,12 @@ def gap(seconds: float | None) -> str:
     return sign + text
 
 
+def sentence(text: str) -> str:
+    """Begin a reason with a capital and end it with a full stop, as a line of its own is written."""
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?" else f"{text}."
+
+
 FILTERS = {
     function.__name__: function
     for function in (
@@ -321,6 +327,7 @@ FILTERS = {
         age,
         duration,
         gap,
+        sentence,
         monogram,
         monogram_colour,
         cluster_colour,

@@ -286,5 +286,5 @@ def test_an_unexpected_error_is_tried_again_and_then_fails_the_analysis(
     assert analysis.state == "failed"
     assert "unexpected error" in analysis.reason
     job = Job.get(Job.kind == "similarity")
-    assert (job.state, job.attempts) == ("failed", jobs.MOST_ATTEMPTS - 1)
+    assert (job.state, job.attempts) == ("failed", jobs.MOST_ATTEMPTS)
     assert not database.db.is_closed()

@@ -203,7 +203,7 @@ def test_a_wallet_that_is_refused_fails_alone_with_its_reason(chain: Simulator) 
     assert "-32602" in rows[bad]["reason"]
     assert {rows[address]["state"] for address in good} == {"synced"}
     job = Job.get(Job.subject == bad)
-    assert (job.state, job.attempts) == ("failed", 0), "a permanent error is not tried again"
+    assert (job.state, job.attempts) == ("failed", 1), "a permanent error is not tried again"
 
 
 def test_a_wallet_that_is_throttled_for_ever_ends_failed_after_five_attempts(

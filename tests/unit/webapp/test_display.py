@@ -302,3 +302,9 @@ def test_no_macro_writes_inline_style_or_script():
 def test_a_share_that_is_everything_but_for_adding_floats_is_a_hundred_per_cent() -> None:
     assert display.percent(0.9999999999999998) == display.percent(1.0)
     assert display.percent(0.9999) != display.percent(1.0)
+
+
+def test_a_reason_becomes_a_sentence() -> None:
+    assert display.sentence("the RPC service answered 429") == "The RPC service answered 429."
+    assert display.sentence("Done.") == "Done."
+    assert display.sentence("") == ""
