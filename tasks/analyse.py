@@ -9,37 +9,38 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from peewee import chunked
 
-from tasks import jobs, lifecycle, runner
+from tasks import frame, jobs, lifecycle, runner
 from tasks.analysis import allocation, similarity
 from tasks.analysis.allocation import AllocationRow, Rates
 from tasks.errors import WalletkinError
 from tasks.queues import SETTINGS
 from tasks.records import analyses, database, results, tokens, wallets
-from tasks.records.analyses import FrozenWallet
+from tasks.records.analyses import ReadWallet
 from tasks.records.models import Analysis
 from tasks.records.wallets import Bounds
 from tasks.sources import market
 
-DAY_S = 86_400
 WALLETS_PER_WRITE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A wallet that takes part: its place in the analysis and the data of it that are used."""
+    """A wallet that takes part: the data of it that are used, the mints it holds that count, and its allocation."""
 
-    position: int
-    bounds: Bounds
-    held: str | None  # what it holds, as kept
-    holdings: frozenset[int] | None  # the mints of it that count
+    read: ReadWallet
+    holdings: frozenset[int] | None
     rows: list[AllocationRow]
+
+    @property
+    def position(self) -> int:
+        return self.read.position
 
 
 def give_up(claim: jobs.Claim, reason: str) -> None:
@@ -61,58 +62,48 @@ def analyse(claim: jobs.Claim) -> None:
         with database.write():
             jobs.finish(claim, "cancelled", detail="The analysis has ended.")
         return
-    rates, participants = _allocate(analysis)
+    rates, participants = _allocate(claim, analysis)
     if not participants:
         raise WalletkinError(f"None of the {analysis.wallets} wallets could be read; see the reason beside each.")
     mint_ids = tokens.ensure_mints({row.mint: None for participant in participants for row in participant.rows})
     pairs = _compare(participants, mint_ids)
-    result_id = _store(claim, analysis, participants, mint_ids, pairs)
-    _close(claim, result_id, participants, rates, pairs, time.monotonic() - started)
-    job_ids = lifecycle.result_ready(claim, analysis.id, result_id)
-    jobs.announce(job_ids)
-    _drop_unseen(analysis.id, result_id)
-
-
-def _drop_unseen(analysis_id: int, result_id: int) -> None:
-    """Delete the results that readers no longer see; when ours came too late to be shown, only ours."""
-    shown = Analysis.get_by_id(analysis_id).result_id
-    if shown == result_id:
-        results.drop_results(analysis_id, but=shown)
-    else:
+    with database.write():
+        jobs.fence(claim, total=sum(len(one.rows) for one in participants) + len(pairs), done=0)
+        result_id = results.new_result(analysis.id, claim.kind == "provisional", len(participants), lifecycle.VERSION)
+    try:
+        _store_rows(claim, result_id, participants, mint_ids, pairs)
+        _freeze(claim, analysis.id, participants)
+        _close(claim, result_id, participants, rates, pairs, time.monotonic() - started)
+        job_ids = lifecycle.result_ready(claim, analysis.id, result_id)
+    except BaseException:
         results.drop_result(result_id)
+        raise
+    jobs.announce(job_ids)
 
 
-def _allocate(analysis: Analysis) -> tuple[Rates, list[Participant]]:
+def _allocate(claim: jobs.Claim, analysis: Analysis) -> tuple[Rates, list[Participant]]:
     """Return the rates and every wallet that was read, with its allocation, in address order."""
     excluded = frozenset(lifecycle.parameters_of(analysis).exclude)
-    read = list(_read_wallets(analysis.id, excluded))
-    rates = _rates([bounds for _, bounds, _, _ in read])
-    start_at, end_at = window_of(analysis)
+    left_out = set(tokens.mint_ids(excluded).values())
+    read = list(analyses.read_wallets(analysis.id))
+    rates = _rates([bounds_of(one) for one in read])
+    start_at, end_at = frame.window_of(analysis)
     participants = []
-    for position, bounds, kept, holdings in read:
-        movements, _ = wallets.movements(bounds)
+    for number, one in enumerate(read):
+        if number % WALLETS_PER_WRITE == 0:
+            jobs.check_wanted(claim)
+        movements, _ = wallets.movements(bounds_of(one))
         rows = allocation.allocate(
             movements, rates=rates, excluded=excluded, window_start_at=start_at, window_end_at=end_at
         )
-        participants.append(Participant(position, bounds, kept, holdings, rows))
+        held = None if one.holdings is None else frozenset(map(int, json.loads(one.holdings))) - left_out
+        participants.append(Participant(one, held, rows))
     return rates, participants
 
 
-def window_of(analysis: Analysis) -> tuple[float | None, float]:
-    """Return the window (start, end] of an analysis; without `window_days` all synced history is in it."""
-    if analysis.window_days is None:
-        return None, float("inf")
-    return analysis.created_at - analysis.window_days * DAY_S, analysis.created_at
-
-
-def _read_wallets(
-    analysis_id: int, excluded: frozenset[str]
-) -> Iterator[tuple[int, Bounds, str | None, frozenset[int] | None]]:
-    """Yield position, bounds, holdings as kept, and the mints held that are not excluded (None when unknown)."""
-    left_out = set(tokens.mint_ids(excluded).values())
-    for position, wallet_id, syncs, oldest_slot, held in analyses.synced_wallets(analysis_id):
-        mints = None if held is None else frozenset(map(int, json.loads(held))) - left_out
-        yield position, Bounds(wallet_id, syncs, oldest_slot), held, mints
+def bounds_of(read: ReadWallet) -> Bounds:
+    """Return which rows of a wallet a result sees."""
+    return Bounds(read.wallet_id, read.sync_no, read.oldest_slot)
 
 
 def _rates(all_bounds: Sequence[Bounds]) -> Rates:
@@ -147,29 +138,6 @@ def _compare(participants: Sequence[Participant], mint_ids: dict[str, int]) -> s
     return similarity.compare(world)
 
 
-def _store(
-    claim: jobs.Claim,
-    analysis: Analysis,
-    participants: Sequence[Participant],
-    mint_ids: dict[str, int],
-    pairs: similarity.Pairs,
-) -> int:
-    """Store the rows of a result that no reader sees yet; return its id."""
-    provisional = claim.kind == "provisional"
-    total = sum(len(one.rows) for one in participants) + len(pairs)
-    with database.write():
-        jobs.fence(claim, total=total, done=0)
-        result_id = results.new_result(analysis.id, provisional, len(participants), lifecycle.VERSION)
-    done = 0
-    for stored in _store_rows(result_id, participants, mint_ids, pairs):
-        done += stored
-        with database.write():
-            jobs.fence(claim, done=done)
-    if not provisional:
-        _freeze(claim, analysis.id, participants)
-    return result_id
-
-
 def _close(
     claim: jobs.Claim,
     result_id: int,
@@ -182,36 +150,47 @@ def _close(
     summary = asdict(similarity.summary(pairs)) | _token_summary(participants) | {"wallets": len(participants)}
     with database.write():
         jobs.fence(claim)
-        results.close_result(result_id, summary, rates_json(rates), duration_s)
+        results.close_result(result_id, summary, frame.rates_json(rates), duration_s)
 
 
 def _store_rows(
-    result_id: int, participants: Sequence[Participant], mint_ids: dict[str, int], pairs: similarity.Pairs
-) -> Iterator[int]:
-    yield from results.store_allocation(
-        (
-            result_id, participant.position, mint_ids[row.mint], row.buys, row.sells, str(row.bought), str(row.sold),
-            row.spent_sol, row.received_sol, row.first_buy_at, row.last_trade_at, row.weight,
-        )
-        for participant in participants
-        for row in participant.rows
-    )  # fmt: skip
+    claim: jobs.Claim,
+    result_id: int,
+    participants: Sequence[Participant],
+    mint_ids: dict[str, int],
+    pairs: similarity.Pairs,
+) -> None:
+    """Store the rows of a result that no reader sees yet, in short transactions that each begin with our claim."""
+    done = 0
+
+    def before(rows: int) -> None:
+        nonlocal done
+        done += rows
+        jobs.fence(claim, done=done)
+        jobs.check_wanted(claim)
+
+    results.store_allocation(_allocation_rows(result_id, participants, mint_ids), before)
     positions = np.array([participant.position for participant in participants], dtype=np.int64)
     columns = [positions[pairs.wallet_a].tolist(), positions[pairs.wallet_b].tolist(), pairs.shared.tolist()]
     columns += [getattr(pairs, name).tolist() for name in results.MEASURES]
-    yield from results.store_pairs((result_id, *row) for row in zip(*columns, strict=True))
+    results.store_pairs(((result_id, *row) for row in zip(*columns, strict=True)), before)
 
 
-def _freeze(claim: jobs.Claim, analysis_id: int, participants: Iterable[Participant]) -> None:
-    """Keep with the analysis which data it saw, so that later syncs change nothing in its evidence."""
-    frozen = [
-        FrozenWallet(
-            one.position, one.bounds.wallet_id, one.bounds.sync_no, one.held,
-            sum(row.buys + row.sells for row in one.rows), len(one.rows),
-        )
-        for one in participants
-    ]  # fmt: skip
-    for part in chunked(frozen, WALLETS_PER_WRITE):
+def _allocation_rows(
+    result_id: int, participants: Sequence[Participant], mint_ids: dict[str, int]
+) -> Iterator[tuple[Any, ...]]:
+    for participant in participants:
+        for row in participant.rows:
+            yield (
+                result_id, participant.position, mint_ids[row.mint], row.buys, row.sells, str(row.bought),
+                str(row.sold), row.spent_sol, row.received_sol, row.first_buy_at, row.last_trade_at, row.weight,
+            )  # fmt: skip
+
+
+def _freeze(claim: jobs.Claim, analysis_id: int, participants: Sequence[Participant]) -> None:
+    """Keep with the analysis which data its result saw, so that later syncs change nothing in its evidence."""
+    counted = [(one.read, sum(row.buys + row.sells for row in one.rows), len(one.rows)) for one in participants]
+    for part in chunked(counted, WALLETS_PER_WRITE):
         with database.write():
             jobs.fence(claim)
             analyses.freeze_wallets(analysis_id, part)
@@ -227,19 +206,3 @@ def _token_summary(participants: Sequence[Participant]) -> dict[str, Any]:
         "trades": sum(row.buys + row.sells for participant in participants for row in participant.rows),
         "spent_sol": sum(row.spent_sol for participant in participants for row in participant.rows),
     }
-
-
-def rates_json(rates: Rates) -> dict[str, Any]:
-    """Return the rates as they are kept and shown: the source, and USD per SOL by day (ISO date)."""
-    days = {time.strftime("%Y-%m-%d", time.gmtime(day * DAY_S)): rate for day, rate in sorted(rates.days.items())}
-    counts = {time.strftime("%Y-%m-%d", time.gmtime(day * DAY_S)): n for day, n in sorted(rates.counts.items())}
-    return {"source": rates.source, "days": days, "observations": counts}
-
-
-def rates_from(kept: dict[str, Any]) -> Rates:
-    """Return the rates that a result was made with."""
-
-    def days(texts: dict[str, Any]) -> dict[int, Any]:
-        return {int(np.datetime64(text, "D").astype(int)): value for text, value in texts.items()}
-
-    return Rates(kept["source"], days(kept["days"]), days(kept["observations"]))

@@ -6,16 +6,25 @@ What is wrong is said in one line. Exit codes: 0 done, 2 something must be mende
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import pathlib
 import socket
+import sqlite3
 import sys
+import urllib.parse
 from collections.abc import Sequence
+
+from peewee import PeeweeException
 
 from tasks.errors import SettingsError, WalletkinError
 from tasks.settings import Settings, read_settings
 
+FORESEEN = (WalletkinError, PeeweeException, sqlite3.Error)
+"""What can be wrong with settings, database or queue when a process starts; `explain` says it in one line."""
+
+PATIENCE_S = 5  # how long the doctor waits for a server that does not answer
 WORKER_OPTIONS = {
     "worker_type": "thread",
     "initial_delay": 0.05,
@@ -32,10 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings()
         options.run(settings, options)
-    except WalletkinError as error:
-        print(f"walletkin: {error}", file=sys.stderr)
+    except FORESEEN as error:
+        print(f"walletkin: {explain(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what is wrong with a start; a driver's own words are left out where they hold a password."""
+    if isinstance(error, WalletkinError):
+        return str(error)
+    if isinstance(error, sqlite3.Error):  # peewee wraps its errors, so this one is the queue's
+        return f"The queue {read_settings().queue_path} cannot be used: {error}."
+    url = read_settings().database_url
+    shown = url.removeprefix("sqlite:///") if url.startswith("sqlite") else "at WALLETKIN_DATABASE_URL"
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
+    password = urllib.parse.urlsplit(url).password
+    if password and (password in said or urllib.parse.unquote(password) in said):
+        said = ""
+    return f"The database {shown} cannot be used{f': {said}' if said else ''}."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,10 +88,9 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> None:
 def _doctor(settings: Settings, options: argparse.Namespace) -> None:
     """Check all that a start needs, so that what is wrong is said once and in one line, before any process starts."""
     _check_folder(settings.data_dir)
-    _check_port("WALLETKIN_BIND", settings.bind)
-    if settings.is_demo:
-        _check_port("WALLETKIN_SIMULATOR_BIND", settings.simulator_bind)
+    _check_ports(settings)
     _check_redis(settings)
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(PATIENCE_S))
     _migrate(settings, options)
     kind = "made-up chain" if settings.is_demo else f"chain read at {settings.rpc_requests_per_s:g} transactions/s"
     print(f"Walletkin: open http://{settings.bind} ({kind}; Ctrl-C ends everything)", flush=True)
@@ -83,13 +106,26 @@ def _check_folder(folder: pathlib.Path) -> None:
         raise SettingsError(f"The data folder {folder} cannot be written to: {error.strerror}.") from None
 
 
-def _check_port(name: str, bind: str) -> None:
+def _check_ports(settings: Settings) -> None:
+    """Take every port that will be listened on, all at once, so that two settings with the same one are found too."""
+    if settings.is_demo and settings.bind == settings.simulator_bind:
+        raise SettingsError(
+            f"WALLETKIN_BIND and WALLETKIN_SIMULATOR_BIND are both {settings.bind}; change one of them."
+        )
+    with contextlib.ExitStack() as taken:
+        _take_port(taken, "WALLETKIN_BIND", settings.bind)
+        if settings.is_demo:
+            _take_port(taken, "WALLETKIN_SIMULATOR_BIND", settings.simulator_bind)
+
+
+def _take_port(taken: contextlib.ExitStack, name: str, bind: str) -> None:
     host, _, port = bind.rpartition(":")
     try:
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        probe = taken.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen()  # without it Linux would let a second socket have the same port
     except OSError as error:
         raise SettingsError(f"{bind} cannot be used ({error.strerror}); choose another with {name}.") from None
 
@@ -100,7 +136,7 @@ def _check_redis(settings: Settings) -> None:
     import redis
 
     try:
-        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3) as client:
+        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE_S) as client:
             client.ping()
     except redis.RedisError:
         raise SettingsError("Redis at WALLETKIN_REDIS_URL does not answer; start it, or unset the variable.") from None

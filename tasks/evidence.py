@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import analyse, lifecycle
-from tasks.analysis.allocation import allocate, in_window
+from tasks import frame, lifecycle
+from tasks.analysis.allocation import in_window
 from tasks.analysis.audit import AuditRow, Check, audit, check
 from tasks.analysis.similarity import contributions
 from tasks.errors import NotFound
@@ -46,22 +46,28 @@ def shown_result(analysis: Analysis) -> dict[str, Any]:
 def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
     """Return every movement of a wallet, counted or left out with the reason, by time; and the check of the sums.
 
-    A wallet without data gives no rows.
+    The weights are the stored ones; the check says whether they sum to 1 and whether the rows that counted add up to
+    them. A wallet without data gives no rows.
     """
-    start_at, end_at = analyse.window_of(analysis)
-    seen: dict[str, Any] = {
-        "rates": analyse.rates_from(shown_result(analysis)["rates"]),
-        "excluded": frozenset(lifecycle.parameters_of(analysis).exclude),
-        "window_start_at": start_at,
-        "window_end_at": end_at,
-    }
+    result = shown_result(analysis)
+    start_at, end_at = frame.window_of(analysis)
     movements, failed = wallets.movements(bounds_of(wallet))
-    table = allocate(movements, **seen)
+    rows = audit(
+        movements,
+        failed,
+        rates=frame.rates_from(result["rates"]),
+        excluded=frozenset(lifecycle.parameters_of(analysis).exclude),
+        window_start_at=start_at,
+        window_end_at=end_at,
+    )
+    stored = results.allocation(result["id"], wallet.position)
+    names = tokens.mint_names(stored)
     weights: list[dict[str, Any]] = [
-        {"mint": row.mint, "spent_sol": row.spent_sol, "weight": row.weight} for row in table
+        {"mint": names[mint_id], "spent_sol": row["spent_sol"], "weight": row["weight"]}
+        for mint_id, row in stored.items()
     ]
     weights.sort(key=lambda row: (-row["weight"], row["mint"]))
-    return CapitalAudit(audit(movements, failed, **seen), weights, check(table))
+    return CapitalAudit(rows, weights, check(rows, [(w["mint"], w["spent_sol"], w["weight"]) for w in weights]))
 
 
 def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dict[str, Any]]:
@@ -76,7 +82,7 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
     names = tokens.mint_names({mint_id for side in sides for mint_id in side})
     weights = [{names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides]
     parts = contributions(*weights)
-    window = analyse.window_of(analysis)
+    window = frame.window_of(analysis)
     signatures = [_signatures(wallet, {names[mint_id] for mint_id in shared}, window) for wallet in (a, b)]
     rows = [_shared_token(names[mint_id], [side[mint_id] for side in sides], signatures) for mint_id in shared]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The life of a job: submit, claim, renew, progress, hand back, finish, cancel. Does no job's work itself.
+"""The life of a job from its claim on: renew, progress, hand back, finish, cancel. Does no job's work itself.
 
 The row is the truth. A job is claimed by a conditional UPDATE with a new claim token and a lease by the database's
 clock; every later write of the claimant is `WHERE claim = token`, and zero changed rows means that somebody else has
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import EXCLUDED, chunked, fn
+from peewee import JOIN, chunked, fn
 
 from tasks import queues
 from tasks.errors import NotFound, WalletkinError
 from tasks.holders import this_process
 from tasks.records import database
-from tasks.records.models import Job, JobAnalysis, JobEvent
+from tasks.records.models import Analysis, Job, JobAnalysis, JobEvent
 
 LEASE_S = 60.0
 RENEW_EVERY_S = 15.0
@@ -27,12 +27,17 @@ MOST_LOST_LEASES = 20
 DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
 LIVE = ("queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
+OVER = ("complete", "failed", "cancelled")  # states of an analysis that waits for nothing any more
 CHUNK = 400
 AT_ONCE = 200  # so many messages are put into a queue while somebody waits for the page
 
 
 class LostClaim(WalletkinError):
     """Another worker has this job now, or it was cancelled: whatever was being done for it must stop."""
+
+
+class Unwanted(WalletkinError):
+    """Nobody waits for this job any more; it ends as cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,57 +50,13 @@ class Claim:
     subject: str
     tier: int
     priority: int
-    attempts: int
     token: str
+    lost_leases: int = 0
 
-
-def submit(
-    kind: str, subjects: Sequence[str], tier: int, *, queue: str = "pipeline", analysis_id: int | None = None
-) -> dict[str, str]:
-    """Make a job for each subject, or join the one that is under way; return subject → job id.
-
-    Call it inside a write transaction and `announce` the ids after the commit. A job that is joined takes the higher
-    tier and the newer place. An empty list gives an empty mapping.
-    """
-    number = queues.priority(tier)
-    job_ids: dict[str, str] = {}
-    for part in chunked(sorted(set(subjects)), CHUNK):
-        _insert_new(kind, part, tier, queue, number)
-        rows = Job.select(Job.subject, Job.id).where(Job.kind == kind, Job.subject.in_(part), Job.state.in_(LIVE))
-        job_ids.update(rows.tuples())
-        ids = [job_ids[subject] for subject in part]
-        Job.update(priority=number, tier=tier).where(Job.id.in_(ids), Job.priority < number).execute()
-        if analysis_id is not None:
-            _attach(ids, analysis_id)
-    return job_ids
-
-
-def _insert_new(kind: str, subjects: Iterable[str], tier: int, queue: str, number: int) -> None:
-    """Insert a queued job, with its first event, for each subject that has none under way."""
-    taken = Job.select(Job.subject).where(Job.kind == kind, Job.subject.in_(subjects), Job.state.in_(LIVE))
-    missing = set(subjects) - {row[0] for row in taken.tuples()}
-    if not missing:
-        return
-    now = database.now_s()
-    ids = [secrets.token_hex(16) for _ in missing]
-    fields = (Job.id, Job.queue, Job.kind, Job.subject, Job.tier, Job.priority, Job.enqueued_at)
-    rows = [(i, queue, kind, subject, tier, number, now) for i, subject in zip(ids, sorted(missing), strict=True)]
-    database.insert_rows(Job, fields, rows)
-    made = {row[0] for row in Job.select(Job.id).where(Job.id.in_(ids)).tuples()}
-    events = [(i, now, "queued", None) for i in ids if i in made]
-    database.insert_rows(JobEvent, (JobEvent.job_id, JobEvent.at, JobEvent.state, JobEvent.detail), events)
-
-
-def _attach(ids: Sequence[str], analysis_id: int) -> None:
-    rows = [(job_id, analysis_id, "waiting") for job_id in ids]
-    (
-        JobAnalysis.insert_many(rows, fields=[JobAnalysis.job_id, JobAnalysis.analysis_id, JobAnalysis.state])
-        .on_conflict(
-            conflict_target=[JobAnalysis.job_id, JobAnalysis.analysis_id],
-            update={JobAnalysis.state: EXCLUDED.state},
-        )
-        .execute()
-    )
+    @property
+    def is_poison(self) -> bool:
+        """Whether so many workers were lost over this job that it must be what kills them."""
+        return self.lost_leases >= MOST_LOST_LEASES
 
 
 def claim(job_id: str) -> Claim | None:
@@ -121,16 +82,12 @@ def claim(job_id: str) -> Claim | None:
         )
         if not changed:
             return None
-        if was_lost and before.lost_leases + 1 >= MOST_LOST_LEASES:
-            _end(job_id, "failed", f"Given up: its worker was lost {MOST_LOST_LEASES} times.")
-            return None
         if before.state == "queued":
             _event(job_id, "running", None)
         elif was_lost:
             _event(job_id, "running", "taken over from a worker that was lost")
-    return Claim(
-        job_id, before.queue, before.kind, before.subject, before.tier, before.priority, before.attempts, token
-    )
+    lost = before.lost_leases + (1 if was_lost else 0)
+    return Claim(job_id, before.queue, before.kind, before.subject, before.tier, before.priority, token, lost)
 
 
 def is_claimable() -> Any:
@@ -164,9 +121,25 @@ def renew(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def is_wanted(job_id: str) -> bool:
-    """Whether the job is still to be done: nobody ever waited for it, or somebody still does."""
-    states = {row[0] for row in JobAnalysis.select(JobAnalysis.state).where(JobAnalysis.job_id == job_id).tuples()}
-    return not states or "waiting" in states
+    """Whether the job is still to be done: nobody ever waited for it, or an analysis that runs still does."""
+    query = (
+        JobAnalysis.select(JobAnalysis.state, Analysis.state)
+        .join(Analysis, JOIN.LEFT_OUTER, on=(Analysis.id == JobAnalysis.analysis_id))
+        .where(JobAnalysis.job_id == job_id)
+    )
+    waiters = list(query.tuples())
+    return not waiters or any(state == "waiting" and over not in OVER for state, over in waiters)
+
+
+def check_wanted(claim: Claim) -> None:
+    """Raise Unwanted when nobody waits for the job any more."""
+    if not is_wanted(claim.job_id):
+        raise Unwanted(f"Nobody waits for job {claim.job_id} any more.")
+
+
+def attempts(job_id: str) -> int:
+    """Return how many attempts of a job have failed since it last made progress."""
+    return int(Job.select(Job.attempts).where(Job.id == job_id).scalar() or 0)
 
 
 def hand_back(claim: Claim, delay_s: float | None = None, *, error: str | None = None) -> None:
@@ -183,7 +156,7 @@ def hand_back(claim: Claim, delay_s: float | None = None, *, error: str | None =
         Job.update(**values).where(Job.id == claim.job_id).execute()
         if error is not None:
             _event(claim.job_id, "queued", error)
-    announce([claim.job_id], delay_s=delay_s)
+    announce([claim.job_id])
 
 
 def finish(claim: Claim, state: str, error: str | None = None, detail: str | None = None) -> None:
@@ -195,15 +168,40 @@ def finish(claim: Claim, state: str, error: str | None = None, detail: str | Non
     _end(claim.job_id, state, error, detail)
 
 
-def _end(job_id: str, state: str, error: str | None = None, detail: str | None = None) -> None:
-    Job.update(
-        state=state, error=error, claim=None, holder=None, lease_until=None, due_at=None, finished_at=database.clock()
-    ).where(Job.id == job_id).execute()
-    _event(job_id, state, error or detail)
+def _end(
+    job_id: str, state: str, error: str | None = None, detail: str | None = None, *, unclaimed: bool = False
+) -> bool:
+    """End a job that has not ended yet (with `unclaimed`: and that nobody holds); False when there is none."""
+    still = Job.state.in_(LIVE) & Job.claim.is_null() if unclaimed else Job.state.in_(LIVE)
+    changed = (
+        Job.update(
+            state=state, error=error, claim=None, holder=None, lease_until=None, due_at=None,
+            finished_at=database.clock(),
+        )
+        .where(Job.id == job_id, still)
+        .execute()
+    )  # fmt: skip
+    if changed:
+        _event(job_id, state, error or detail)
+    return bool(changed)
 
 
 def _event(job_id: str, state: str, detail: str | None) -> None:
-    JobEvent.insert(job_id=job_id, at=database.now_s(), state=state, detail=detail).execute()
+    record_events([job_id], database.now_s(), state, detail)
+
+
+def record_events(job_ids: Iterable[str], at: float, state: str, detail: str | None = None) -> None:
+    """Add a change of state to the log of several jobs."""
+    fields = (JobEvent.job_id, JobEvent.at, JobEvent.state, JobEvent.detail)
+    database.insert_rows(JobEvent, fields, [(job_id, at, state, detail) for job_id in job_ids])
+
+
+def hold(job_id: str) -> Job:
+    """Return a job's row, held until the end of the write transaction around. Raises NotFound."""
+    found: Job | None = database.held(Job.select().where(Job.id == job_id)).get_or_none()
+    if found is None:
+        raise NotFound("There is no such job.")
+    return found
 
 
 def cancel(job_id: str) -> bool:
@@ -212,51 +210,69 @@ def cancel(job_id: str) -> bool:
     A job at work stops at its next write, since its claim is gone.
     """
     with database.write():
-        job = Job.get_or_none(Job.id == job_id)
-        if job is None:
-            raise NotFound("There is no such job.")
-        if job.state in ENDED:
-            return False
+        hold(job_id)
         JobAnalysis.update(state="cancelled").where(JobAnalysis.job_id == job_id).execute()
-        _end(job_id, "cancelled")
-    return True
+        return _end(job_id, "cancelled")
 
 
 def detach(analysis_id: int) -> None:
     """Let go of every job that an analysis waits for, and cancel those that nobody else waits for.
 
-    Call it inside a write transaction.
+    In short transactions of its own: meanwhile `is_wanted` knows already that the analysis is over.
     """
-    mine = JobAnalysis.analysis_id == analysis_id
-    ids = [row[0] for row in JobAnalysis.select(JobAnalysis.job_id).where(mine).tuples()]
-    JobAnalysis.update(state="cancelled").where(mine, JobAnalysis.state == "waiting").execute()
+    mine = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
+    ids = sorted(row[0] for row in JobAnalysis.select(JobAnalysis.job_id).where(mine).tuples())
     for part in chunked(ids, CHUNK):
-        wanted = JobAnalysis.select(JobAnalysis.job_id).where(
-            JobAnalysis.job_id.in_(part), JobAnalysis.state == "waiting"
-        )
-        for (job_id,) in (
-            Job.select(Job.id).where(Job.id.in_(part), Job.state.in_(LIVE), Job.id.not_in(wanted)).tuples()
-        ):
-            _end(job_id, "cancelled")
+        with database.write():
+            JobAnalysis.update(state="cancelled").where(mine, JobAnalysis.job_id.in_(part)).execute()
+            live = Job.select(Job.id).where(Job.id.in_(part), Job.state.in_(LIVE)).order_by(Job.id)
+            held = {row[0] for row in database.held(live).tuples()}
+            wanted = JobAnalysis.select(JobAnalysis.job_id).where(
+                JobAnalysis.job_id.in_(part), JobAnalysis.state == "waiting"
+            )
+            over = sorted(held - {row[0] for row in wanted.tuples()})
+            now = database.now_s()
+            Job.update(
+                state="cancelled", claim=None, holder=None, lease_until=None, due_at=None, finished_at=now
+            ).where(Job.id.in_(over)).execute()
+            record_events(over, now, "cancelled")
+
+
+def let_go(analysis_id: int, kind: str) -> None:
+    """Say that an analysis no longer waits for its jobs of a kind, which are its own: what has not begun ends here.
+
+    What is at work is left to see for itself that nobody waits (`check_wanted`): its row may be held by a worker that
+    waits for the analysis's.
+    """
+    mine = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
+    query = (
+        Job.select(Job.id, Job.claim)
+        .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
+        .where(mine, Job.kind == kind, Job.state.in_(LIVE))
+    )
+    for job_id, claim_token in list(query.tuples()):
+        JobAnalysis.update(state="cancelled").where(mine, JobAnalysis.job_id == job_id).execute()
+        if claim_token is None:
+            _end(job_id, "cancelled", unclaimed=True)
 
 
 def waiting_analyses(job_id: str) -> list[int]:
-    """Return the ids of the analyses that wait for a job."""
+    """Return the ids of the analyses that wait for a job, in order."""
     query = JobAnalysis.select(JobAnalysis.analysis_id).where(
         JobAnalysis.job_id == job_id, JobAnalysis.state == "waiting"
     )
-    return [row[0] for row in query.tuples()]
+    return sorted(row[0] for row in query.tuples())
 
 
-def announce(job_ids: Iterable[str], *, delay_s: float | None = None) -> None:
-    """Put a message for each job into its queue. Call it after the commit that made the jobs.
+def announce(job_ids: Iterable[str]) -> None:
+    """Put a message for each job into its queue, for when it is due. Call it after the commit that made the jobs.
 
     Of very many the first are announced here, the rest by a worker. A job whose message is lost is found by `recover`.
     """
     ids = list(job_ids)
     for part in chunked(ids[:AT_ONCE], CHUNK):
-        for job_id, queue, number in _announceable(part):
-            queues.send(queue, job_id, number, delay_s)
+        for job_id, queue, number, due_in_s in _announceable(part):
+            queues.send(queue, job_id, number, due_in_s)
         with database.write():
             Job.update(announced_at=database.clock()).where(Job.id.in_(part)).execute()
     if len(ids) > AT_ONCE:
@@ -266,14 +282,20 @@ def announce(job_ids: Iterable[str], *, delay_s: float | None = None) -> None:
 
 def announce_rest(queue: str) -> None:
     """Announce the jobs of a queue that have no message yet, those with the highest priority first."""
+    silent = (Job.queue == queue) & Job.announced_at.is_null() & is_claimable()
     while True:
-        query = Job.select(Job.id).where(Job.queue == queue, Job.state == "queued", Job.announced_at.is_null())
-        ids = [row[0] for row in query.order_by(Job.priority.desc()).limit(AT_ONCE).tuples()]
+        query = Job.select(Job.id).where(silent).order_by(Job.priority.desc()).limit(AT_ONCE)
+        ids = [row[0] for row in query.tuples()]
         if not ids:
             return
         announce(ids)
 
 
-def _announceable(job_ids: Sequence[str]) -> list[tuple[str, str, int]]:
-    query = Job.select(Job.id, Job.queue, Job.priority).where(Job.id.in_(job_ids), Job.state.in_(LIVE))
-    return list(query.tuples())
+def _announceable(job_ids: Sequence[str]) -> list[tuple[str, str, int, float | None]]:
+    """Return id, queue, priority and the seconds until it is due (None: now) of the jobs that have not ended."""
+    query = Job.select(Job.id, Job.queue, Job.priority, Job.due_at).where(Job.id.in_(job_ids), Job.state.in_(LIVE))
+    now = database.now_s()
+    rows = [
+        (i, queue, number, None if due is None or due <= now else due - now) for i, queue, number, due in query.tuples()
+    ]
+    return sorted(rows, key=lambda row: -row[2])

@@ -13,8 +13,8 @@ from importlib.metadata import version
 
 from peewee import IntegrityError
 
-from tasks import jobs, queues
-from tasks.errors import Conflict, NotFound
+from tasks import jobs, queues, submission
+from tasks.errors import Conflict
 from tasks.records import analyses, database, wallets
 from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
 from tasks.records.models import Analysis, AnalysisWallet, Job, JobAnalysis, Result, Wallet
@@ -57,7 +57,7 @@ def _create(new: NewAnalysis, sync_ttl_s: float, resync: Sequence[str]) -> Creat
     with database.write():
         analysis_id = analyses.insert_analysis(new, wallet_ids, fresh)
         stale = [address for address, wallet_id in wallet_ids.items() if wallet_id not in fresh]
-        job_ids = list(jobs.submit("sync", stale, queues.USER, analysis_id=analysis_id).values())
+        job_ids = list(submission.submit("sync", stale, queues.USER, analysis_id=analysis_id).values())
         job_ids += _advance(analysis_id)
     jobs.announce(job_ids)
     return Created(Analysis.get_by_id(analysis_id), job_ids)
@@ -94,18 +94,20 @@ def wallet_ended(claim: jobs.Claim, wallet_id: int) -> list[str]:
 def _advance(analysis_id: int) -> list[str]:
     """Start the next step of an analysis when it is due; return the ids of the jobs made.
 
-    Writes the analysis's row first: on PostgreSQL two syncs that end at once would else both see the other unfinished.
+    Holds the analysis's row first: on PostgreSQL two syncs that end at once would else both see the other unfinished.
     """
-    Analysis.update(state=Analysis.state).where(Analysis.id == analysis_id).execute()
-    analysis = Analysis.get_by_id(analysis_id)
+    analysis = database.held(Analysis.select().where(Analysis.id == analysis_id)).get()
     if analysis.state not in ("syncing", "provisional"):
         return []
     if not _has_unsynced(analysis_id):
         Analysis.update(state="analysing").where(Analysis.id == analysis_id).execute()
-        return list(jobs.submit("similarity", [analysis.key], queues.USER, analysis_id=analysis_id).values())
-    if _provisional_is_due(analysis):
-        return list(jobs.submit("provisional", [analysis.key], queues.USER, analysis_id=analysis_id).values())
-    return []
+        jobs.let_go(analysis_id, "provisional")
+        return list(submission.submit("similarity", [analysis.key], queues.USER, analysis_id=analysis_id).values())
+    rest_s = _rest_before_provisional_s(analysis)
+    if rest_s is None:
+        return []
+    made = submission.submit("provisional", [analysis.key], queues.USER, analysis_id=analysis_id, delay_s=rest_s)
+    return list(made.values())
 
 
 def _has_unsynced(analysis_id: int) -> bool:
@@ -114,17 +116,42 @@ def _has_unsynced(analysis_id: int) -> bool:
     return bool(query.limit(1).count())
 
 
-def _provisional_is_due(analysis: Analysis) -> bool:
-    """From two wallets on, one at a time, and again only when it is worth its cost."""
+def _rest_before_provisional_s(analysis: Analysis) -> float | None:
+    """Return in how many seconds a provisional result is worth its cost, None when it is not for now.
+
+    From two wallets on, one at a time, and again only after the wallets grew and the last one's cost was rested off.
+    """
     busy = Job.select(Job.id).where(Job.kind == "provisional", Job.subject == analysis.key, Job.state.in_(jobs.LIVE))
     if busy.count():
-        return False
+        return None
     last = Result.get_or_none(Result.id == analysis.result_id) if analysis.result_id else None
-    if last and database.now_s() < last.computed_at + REST * last.duration_s:
-        return False
     counts = analyses.state_counts(analysis.id)
     ready = counts.get("synced", 0) + counts.get("partial", 0)
-    return ready >= 2 and (last is None or ready >= GROWTH * last.wallets)
+    if ready < 2 or (last and ready < GROWTH * last.wallets):
+        return None
+    return max(0.0, last.computed_at + REST * last.duration_s - database.now_s()) if last else 0.0
+
+
+def mend() -> list[str]:
+    """Put running analyses back on their way that wait for a job which is not there; return the ids of the jobs made.
+
+    Nothing in this program leaves one so; what was restored from a backup or changed by hand may.
+    """
+    job_ids: list[str] = []
+    for analysis_id, key in list(
+        Analysis.select(Analysis.id, Analysis.key).where(Analysis.state.in_(analyses.LIVE)).tuples()
+    ):
+        with database.write():
+            analysis = database.held(Analysis.select().where(Analysis.id == analysis_id)).get()
+            stranded = analyses.stranded_wallets(analysis_id)
+            if analysis.state == "analysing" and not analyses.has_live_job(analysis_id, "similarity"):
+                job_ids += submission.submit("similarity", [key], queues.USER, analysis_id=analysis_id).values()
+            elif analysis.state != "analysing" and stranded:
+                job_ids += submission.submit("sync", stranded, queues.USER, analysis_id=analysis_id).values()
+            elif analysis.state != "analysing":
+                job_ids += _advance(analysis_id)
+    jobs.announce(job_ids)
+    return job_ids
 
 
 def result_ready(claim: jobs.Claim, analysis_id: int, result_id: int) -> list[str]:
@@ -156,16 +183,19 @@ def fail(claim: jobs.Claim, reason: str) -> None:
 
 
 def cancel(analysis: Analysis) -> None:
-    """Stop an analysis: jobs that nobody else waits for end, what is synced stays. Conflict when it has ended."""
+    """Stop an analysis: jobs that nobody else waits for end, what is synced stays. Conflict when it has ended.
+
+    First the analysis, then its jobs, each by itself: a worker holds them the other way round.
+    """
     with database.write():
         changed = (
             Analysis.update(state="cancelled", finished_at=database.clock())
             .where(Analysis.id == analysis.id, Analysis.state.in_(analyses.LIVE))
             .execute()
         )
-        if not changed:
-            raise Conflict("This analysis has already ended.")
-        jobs.detach(analysis.id)
+    if not changed:
+        raise Conflict("This analysis has already ended.")
+    jobs.detach(analysis.id)
 
 
 def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool:
@@ -175,9 +205,7 @@ def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool
     its analysis. While another analysis waits for the job, it goes on.
     """
     with database.write():
-        job = Job.get_or_none(Job.id == job_id)
-        if job is None:
-            raise NotFound("There is no such job.")
+        job = jobs.hold(job_id)
         waiting = jobs.waiting_analyses(job_id) if job.state in jobs.LIVE else []
         leaving = [one for one in waiting if analysis_ids is None or one in analysis_ids]
         if job.state in jobs.ENDED or not (leaving or analysis_ids is None):
@@ -189,13 +217,14 @@ def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool
             jobs.cancel(job_id)
         job_ids = [new for analysis_id in leaving for new in _go_on_without(job, analysis_id)]
     jobs.announce(job_ids)
+    if job.kind == "similarity":
+        for analysis_id in leaving:
+            cancel(Analysis.get_by_id(analysis_id))
     return True
 
 
 def _go_on_without(job: Job, analysis_id: int) -> list[str]:
-    """Let an analysis do without a job that was cancelled for it; return the ids of the jobs made."""
-    if job.kind == "similarity":
-        cancel(Analysis.get_by_id(analysis_id))
+    """Let an analysis do without a sync that was cancelled for it; return the ids of the jobs made."""
     if job.kind != "sync":
         return []
     w = AnalysisWallet
@@ -207,18 +236,22 @@ def _go_on_without(job: Job, analysis_id: int) -> list[str]:
 def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: float) -> Analysis:
     """Read a failed or partial wallet again; return the analysis that will show it.
 
-    While the analysis still runs it is the same one. A complete analysis does not change under its reader: a new one
+    While the analysis still reads wallets it is the same one. After that it does not change under its reader: a new one
     is made, linked to the old.
     """
     wallet = analyses.wallet(analysis.id, address)
     if wallet.state not in ("failed", "partial"):
         raise Conflict("This wallet was read without error; there is nothing to try again.")
-    if analysis.state in ("syncing", "provisional"):
-        with database.write():
+    job_ids: list[str] = []
+    with database.write():
+        held = database.held(Analysis.select().where(Analysis.id == analysis.id)).get()
+        still_reading = held.state in ("syncing", "provisional")
+        if still_reading:
             analyses.set_wallet_state(wallet.wallet_id, [analysis.id], "waiting")
-            job_ids = jobs.submit("sync", [address], queues.USER, analysis_id=analysis.id)
-        jobs.announce(job_ids.values())
-        return analysis
+            job_ids += submission.submit("sync", [address], queues.USER, analysis_id=analysis.id).values()
+    jobs.announce(job_ids)
+    if still_reading:
+        return held  # type: ignore[no-any-return]  # peewee's rows are untyped here
     return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=[address]).analysis
 
 

@@ -49,15 +49,22 @@ enrichment = make_queue("enrichment", SETTINGS)
 QUEUES = {"pipeline": pipeline, "enrichment": enrichment}
 
 
-def priority(tier: int) -> int:
-    """Return the priority of a request made now: higher tiers first, then the newest.
+def priorities(tier: int, count: int) -> list[int]:
+    """Return a priority for each part of a request made now, the first part first: higher tiers, then the newest.
 
-    Two calls in one process never give the same number within a tier.
+    No two calls in one process give the same number within a tier. What is handed back keeps its number, so that the
+    first part is done before the last one begins.
     """
     global _last_ms
     with _lock:
-        _last_ms = max(int(time.time() * 1000), _last_ms + 1)
-        return tier * TIER_STEP + _last_ms
+        first = max(int(time.time() * 1000), _last_ms + 1)
+        _last_ms = first + count - 1
+    return [tier * TIER_STEP + first + place for place in reversed(range(count))]
+
+
+def priority(tier: int) -> int:
+    """Return the priority of a request of one part made now."""
+    return priorities(tier, 1)[0]
 
 
 def receiver(work: Callable[[str, str], None]) -> Callable[[str, str], None]:

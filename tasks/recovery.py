@@ -32,6 +32,9 @@ def recover(queue: str) -> list[str]:
         if lost:
             known = queues.announced_ids(queue)
             lost = [job_id for job_id in lost if job_id not in known]
+        for part in chunked(lost, jobs.CHUNK):
+            with database.write():
+                Job.update(announced_at=None).where(Job.id.in_(part)).execute()
         jobs.announce(raised + lost)
         return raised + lost
 
@@ -53,7 +56,8 @@ def _void_leases_of_the_dead(queue: str) -> None:
     query = Job.select(Job.id, Job.holder).where(
         Job.queue == queue, Job.claim.is_null(False), Job.holder.is_null(False)
     )
-    dead = [job_id for job_id, holder in query.tuples() if is_dead(holder)]
+    dead = [(job_id, holder) for job_id, holder in query.tuples() if is_dead(holder)]
     for part in chunked(dead, jobs.CHUNK):
         with database.write():
-            Job.update(lease_until=0).where(Job.id.in_(part)).execute()
+            for job_id, holder in part:
+                Job.update(lease_until=0).where(Job.id == job_id, Job.holder == holder).execute()

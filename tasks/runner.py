@@ -5,6 +5,7 @@ Does no job's work itself: the rooms register a handler for each kind of job.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -62,13 +63,14 @@ def run(job_id: str) -> None:
 
 def _work(claim: jobs.Claim) -> None:
     try:
-        if not jobs.is_wanted(claim.job_id):
-            with database.write():
-                jobs.finish(claim, "cancelled")
-            return
+        if claim.is_poison:
+            raise WalletkinError(f"Given up: its worker was lost {claim.lost_leases} times.")
+        jobs.check_wanted(claim)
         _handlers[claim.kind](claim)
     except jobs.LostClaim:
         log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
+    except jobs.Unwanted:
+        _finish_unwanted(claim)
     except SourceError as error:
         _attempt_failed(claim, str(error), error.permanent, error.retry_after_s)
     except WalletkinError as error:
@@ -78,13 +80,20 @@ def _work(claim: jobs.Claim) -> None:
         _attempt_failed(claim, "An unexpected error; the operator's log has it.", False, None)
 
 
+def _finish_unwanted(claim: jobs.Claim) -> None:
+    with contextlib.suppress(jobs.LostClaim), database.write():
+        jobs.finish(claim, "cancelled")
+
+
 def _attempt_failed(claim: jobs.Claim, reason: str, permanent: bool, retry_after_s: float | None) -> None:
     """Put the job back after a growing wait, or give it up: at once when trying again cannot help."""
     try:
-        if permanent or claim.attempts + 1 >= jobs.MOST_ATTEMPTS:
+        # The row knows better than the claim: what made progress since starts counting anew.
+        failed = jobs.attempts(claim.job_id)
+        if permanent or failed + 1 >= jobs.MOST_ATTEMPTS:
             _give_ups[claim.kind](claim, reason)
             return
-        jobs.hand_back(claim, delay_s=retry_delay_s(claim.attempts, retry_after_s), error=reason)
+        jobs.hand_back(claim, delay_s=retry_delay_s(failed, retry_after_s), error=reason)
     except jobs.LostClaim:
         log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
 

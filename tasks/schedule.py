@@ -9,9 +9,9 @@ import time
 
 from huey import crontab
 
-from tasks import analyse, queues, recovery, sync
+from tasks import analyse, lifecycle, queues, recovery, sync
 from tasks.queues import SETTINGS, enrichment, pipeline
-from tasks.records import database
+from tasks.records import database, results
 from tasks.records.models import Tick
 
 __all__ = ["enrichment", "pipeline", "start_worker", "tick"]
@@ -34,9 +34,12 @@ def tick(name: str, now: float | None = None) -> bool:
 
 @pipeline.periodic_task(crontab(), name="recover_pipeline", priority=queues.TOP_PRIORITY)
 def recover_pipeline() -> None:
-    """Put back pipeline jobs whose worker or message was lost."""
+    """Put back what was lost in the pipeline, and delete results that nobody sees any more."""
     if tick("recover pipeline"):
         recovery.recover("pipeline")
+        with database.session():
+            lifecycle.mend()
+            results.tidy()
 
 
 @enrichment.periodic_task(crontab(), name="recover_enrichment", priority=queues.TOP_PRIORITY)

@@ -178,37 +178,55 @@ def _bind(text: str) -> str:
     return text
 
 
-def _http_url(text: str) -> str:
+def _url_parts(text: str) -> urllib.parse.SplitResult:
+    """Split a URL. Raises ValueError also for a port that is none, which would else come up only when it is used."""
     parts = urllib.parse.urlsplit(text)
+    if parts.port == 0:
+        raise ValueError
+    return parts
+
+
+def _http_url(text: str) -> str:
+    parts = _url_parts(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError
     return text.rstrip("/") if not parts.query else text
 
 
 def _redis_url(text: str) -> str:
-    if urllib.parse.urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+    if _url_parts(text).scheme not in ("redis", "rediss", "unix"):
         raise ValueError
     return text
 
 
 def _database_url(text: str) -> str:
-    parts = urllib.parse.urlsplit(text)
+    parts = _url_parts(text)
     if parts.scheme not in ("sqlite", "postgresql", "postgres") or len(parts.path) < 2:
         raise ValueError
     return text
 
 
 def _kept_secret(path: pathlib.Path) -> str:
-    """Read the secret in `path`; make it first where there is none. Two processes starting at once agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Read the secret in `path`; make it first where there is none. Two processes starting at once agree on one.
+
+    Raises SettingsError when it can be neither read nor made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make_secret(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"The secret key {path} cannot be kept: {error.strerror}.") from None
+
+
+def _make_secret(path: pathlib.Path) -> None:
     made = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    if not path.exists():
-        made.touch(mode=0o600)
+    made.touch(mode=0o600)
+    try:
         made.write_text(secrets.token_hex(32))
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
-    return path.read_text().strip()
+        os.link(made, path)
+    except FileExistsError:
+        pass  # another process was first
+    finally:
+        made.unlink()

@@ -72,7 +72,8 @@ def sync_wallet(claim: jobs.Claim) -> None:
     end_at = time.monotonic() + SLICE_S
     try:
         while sync.step():
-            if time.monotonic() > end_at or not jobs.is_wanted(claim.job_id):
+            jobs.check_wanted(claim)
+            if time.monotonic() > end_at:
                 jobs.hand_back(claim)
                 return
     except Stopped:
@@ -172,15 +173,16 @@ class _Sync:
 
     def _list_signatures(self, at_hand: dict[str, Any]) -> None:
         """Ask for signatures; one more than are wanted, so that it shows whether the history limit cut any off."""
-        asked = min(PAGE, at_hand["left"] + 1)
+        asked = max(2, min(PAGE, at_hand["left"] + 1))  # two: should one be unreadable, the other leads on
         infos = self.client.signatures(
             self.wallet.address, before=at_hand["before"], until=at_hand["until"], limit=asked
         )
         self.cursor.unlisted = {name: deepcopy(getattr(self.cursor, name)) for name in MOVED_BY_LISTING}
-        wanted = self._wanted(at_hand, infos, is_last=len(infos) < asked)
+        wanted = self._wanted(at_hand, infos, is_last=infos.listed < asked)
         self.cursor.page = [[i.signature, i.slot, i.transaction_index, i.block_at, i.failed] for i in wanted]
         self.cursor.position = 0
         self.cursor.listed += len(wanted)
+        self._note_unreadable(infos.unreadable)
         self._save(new_page=True, total=self.cursor.listed)
 
     def _wanted(self, at_hand: dict[str, Any], infos: list[SignatureInfo], *, is_last: bool) -> list[SignatureInfo]:
@@ -220,7 +222,13 @@ class _Sync:
         wanted = self._wanted(at_hand, infos, is_last=page.next_token is None)
         at_hand["token"] = page.next_token
         self.cursor.listed += len(wanted)
+        self._note_unreadable(page.unreadable)
         self._record([(info, found[info.signature]) for info in wanted])
+
+    def _note_unreadable(self, count: int) -> None:
+        """Keep that a list had entries which nobody can read, not even their signatures."""
+        if count:
+            self.cursor.reason = f"The list of transactions has entries that cannot be read ({count} on one page)"
 
     def _read_batch(self) -> None:
         """Fetch the next transactions of the page: as many as fit one request, failed ones not asked for."""
@@ -291,7 +299,7 @@ class _Sync:
 
     def _save(self, looked: Sequence[Looked] = (), *, new_page: bool = False, **progress: int) -> None:
         with database.write():
-            jobs.fence(self.claim, done=self.cursor.done, attempts=0, **progress)
+            jobs.fence(self.claim, done=self.cursor.done, attempts=0, lost_leases=0, **progress)
             if looked:
                 wallets.store_looked(self.wallet.id, self.wallet.syncs + 1, looked)
             wallets.save_cursor(self.wallet.id, self.cursor, with_page=new_page)

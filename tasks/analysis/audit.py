@@ -7,11 +7,12 @@ measures.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from tasks.analysis.allocation import AllocationRow, Rates, in_window, value_sol
+from tasks.analysis.allocation import Rates, in_window, value_sol
 from tasks.analysis.trades import Movement, Quote, Side
 
 Reason = Literal["transfer", "failed", "excluded mint", "unpriced", "outside window", "sell"]
@@ -79,13 +80,25 @@ def audit(
     return [row for _, row in keyed]
 
 
-def check(rows: Iterable[AllocationRow]) -> Check:
-    """Check the weights of one wallet's allocation; no row is in order."""
-    table = list(rows)
-    weights_sum = math.fsum(row.weight for row in table)
-    spent_sol_total = math.fsum(row.spent_sol for row in table)
+def check(rows: Iterable[AuditRow], weights: Sequence[tuple[str, float, float]]) -> Check:
+    """Check a wallet's stored weights, (mint, spent SOL, weight) each, against the rows of its audit.
+
+    In order when the rows that counted add up to what was spent on every mint and the weights sum to 1; no row and no
+    weight are in order.
+    """
+    counted: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.counted and row.mint is not None and row.value_sol is not None:
+            counted[row.mint].append(row.value_sol)
+    stored = {mint: spent_sol for mint, spent_sol, _ in weights}
+    agree = all(
+        math.isclose(math.fsum(counted[mint]), stored.get(mint, 0.0), rel_tol=WEIGHTS_WITHIN, abs_tol=WEIGHTS_WITHIN)
+        for mint in counted.keys() | stored.keys()
+    )
+    weights_sum = math.fsum(weight for _, _, weight in weights)
+    spent_sol_total = math.fsum(stored.values())
     wanted = 1.0 if spent_sol_total > 0 else 0.0
-    return Check(weights_sum, spent_sol_total, abs(weights_sum - wanted) <= WEIGHTS_WITHIN)
+    return Check(weights_sum, spent_sol_total, agree and abs(weights_sum - wanted) <= WEIGHTS_WITHIN)
 
 
 def _ledger_key(place: Failed) -> tuple[int, bool, int, str]:

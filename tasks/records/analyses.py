@@ -188,45 +188,78 @@ def wallet(analysis_id: int, address: str) -> AnalysisWallet:
     return found
 
 
-def synced_wallets(analysis_id: int) -> Iterator[tuple[int, int, int, int | None, str | None]]:
-    """Yield, in address order, the wallets that were read, with the data that is there now.
-
-    (position, wallet id, finished syncs, oldest slot looked at, holdings as JSON text or None).
-    """
+def stranded_wallets(analysis_id: int) -> list[str]:
+    """Return the addresses of wallets that an analysis waits for although no sync of them is under way for it."""
     w = AnalysisWallet
-    query = (
-        w.select(w.position, Wallet.id, Wallet.syncs, Wallet.oldest_slot, Wallet.holdings)
-        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
-        .where(w.analysis_id == analysis_id, w.state.in_(("synced", "partial")), Wallet.syncs > 0)
-        .order_by(w.position)
+    under_way = (
+        Job.select(Job.subject)
+        .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
+        .where(JobAnalysis.analysis_id == analysis_id, JobAnalysis.state == "waiting", _is_live("sync"))
     )
-    yield from query.tuples()
+    query = (
+        w.select(Wallet.address)
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .where(w.analysis_id == analysis_id, w.state.in_(("waiting", "syncing")), Wallet.address.not_in(under_way))
+        .order_by(w.line)
+    )
+    return [row[0] for row in query.tuples()]
+
+
+def has_live_job(analysis_id: int, kind: str) -> bool:
+    """Whether a job of a kind is under way for an analysis."""
+    query = Job.select(Job.id).join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
+    waiting = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
+    return bool(query.where(waiting, _is_live(kind)).count())
+
+
+def _is_live(kind: str) -> Any:
+    return (Job.kind == kind) & Job.state.in_(("queued", "running"))
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenWallet:
-    """What a complete analysis keeps of a wallet: the data it saw, and what it counted."""
+class ReadWallet:
+    """A wallet that was read, with the data of it that are there now: finished syncs, bounds, holdings as JSON text."""
 
     position: int
     wallet_id: int
     sync_no: int
+    newest_slot: int | None
+    newest_signature: str | None
+    oldest_slot: int | None
+    oldest_signature: str | None
     holdings: str | None
-    trades: int
-    mints: int
 
 
-def freeze_wallets(analysis_id: int, frozen: Iterable[FrozenWallet]) -> None:
-    """Keep with an analysis which data of each wallet it saw. Call inside a write transaction."""
+def read_wallets(analysis_id: int) -> Iterator[ReadWallet]:
+    """Yield, in address order, the wallets of an analysis that were read."""
     w = AnalysisWallet
-    bounds = ("newest_slot", "newest_signature", "oldest_slot", "oldest_signature")
-    for one in frozen:
-        wallet = Wallet.get_by_id(one.wallet_id)
+    bounds = (Wallet.newest_slot, Wallet.newest_signature, Wallet.oldest_slot, Wallet.oldest_signature)
+    query = (
+        w.select(w.position, Wallet.id, Wallet.syncs, *bounds, Wallet.holdings)
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .where(w.analysis_id == analysis_id, w.state.in_(("synced", "partial")), Wallet.syncs > 0)
+        .order_by(w.position)
+    )
+    for row in list(query.tuples()):
+        yield ReadWallet(*row)
+
+
+def freeze_wallets(analysis_id: int, frozen: Iterable[tuple[ReadWallet, int, int]]) -> None:
+    """Keep with an analysis which data of each wallet its result saw, and how many trades and mints it counted.
+
+    Call inside a write transaction.
+    """
+    w = AnalysisWallet
+    for one, trades, mints in frozen:
         w.update(
             sync_no=one.sync_no,
+            newest_slot=one.newest_slot,
+            newest_signature=one.newest_signature,
+            oldest_slot=one.oldest_slot,
+            oldest_signature=one.oldest_signature,
             holdings=one.holdings,
-            trades=one.trades,
-            mints=one.mints,
-            **{name: getattr(wallet, name) for name in bounds},
+            trades=trades,
+            mints=mints,
         ).where(w.analysis_id == analysis_id, w.position == one.position).execute()
 
 

@@ -122,6 +122,11 @@ def write() -> Any:
     return db.atomic()
 
 
+def held(query: Any) -> Any:
+    """Make a query hold its rows until the end of the transaction; SQLite's write transaction holds everything."""
+    return query if is_sqlite() else query.for_update()
+
+
 def insert_rows(model: Any, fields: Iterable[Any], rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert plain tuples in chunks; rows whose unique key is there already are left as they are.
 

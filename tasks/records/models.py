@@ -202,6 +202,7 @@ class Result(Record):
     summary = TextField()
     rates = TextField()
     version = TextField()
+    dropped = BooleanField(default=False)  # its rows are deleted; the number is never used again
 
 
 class Allocation(Record):

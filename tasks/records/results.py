@@ -6,14 +6,14 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from peewee import JOIN, chunked, fn
 
 from tasks.errors import InputError, NotFound
 from tasks.records import database
-from tasks.records.models import Allocation, AnalysisWallet, Pair, Result, Token, Wallet
+from tasks.records.models import Allocation, Analysis, AnalysisWallet, Job, Pair, Result, Token, Wallet
 
 MEASURES = ("overall", "behavioural", "capital", "jaccard", "overlap", "coverage_a", "coverage_b", "holdings")
 SORTS = ("overall", "behavioural", "capital", "overlap")
@@ -51,28 +51,24 @@ def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) 
     )
 
 
-def store_pairs(rows: Iterable[tuple[Any, ...]]) -> Iterable[int]:
-    """Insert pairs in short transactions, yielding after each how many rows it stored.
+def store_pairs(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
+    """Insert pairs in short transactions; `before` is called inside each with the number of rows that it stores.
 
     A row is (result id, a, b, shared, the measures in the order of MEASURES); NaN is stored as None.
     """
-    return _store(Pair, PAIR_FIELDS, ([_none_if_nan(value) for value in row] for row in rows))
+    _store(Pair, PAIR_FIELDS, (tuple(_none_if_nan(value) for value in row) for row in rows), before)
 
 
-def store_allocation(rows: Iterable[tuple[Any, ...]]) -> Iterable[int]:
-    """Insert allocation rows in short transactions, yielding after each how many rows it stored."""
-    return _store(Allocation, ALLOCATION_FIELDS, rows)
+def store_allocation(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
+    """Insert allocation rows in short transactions; `before` as in `store_pairs`."""
+    _store(Allocation, ALLOCATION_FIELDS, rows, before)
 
 
-def _store(model: Any, fields: Sequence[Any], rows: Iterable[Any]) -> Iterable[int]:
-    """Insert with plain `executemany`, which costs a fifth of what building model queries costs."""
-    mark = "?" if database.is_sqlite() else "%s"
-    columns = ", ".join(f'"{field.column_name}"' for field in fields)
-    sql = f'INSERT INTO "{model._meta.table_name}" ({columns}) VALUES ({", ".join([mark] * len(fields))})'
+def _store(model: Any, fields: Sequence[Any], rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
     for part in chunked(rows, ROWS_PER_WRITE):
         with database.write():
-            database.db.cursor().executemany(sql, part)
-        yield len(part)
+            before(len(part))
+            database.insert_rows(model, fields, part)
 
 
 def _none_if_nan(value: Any) -> Any:
@@ -86,20 +82,37 @@ def close_result(result_id: int, summary: Mapping[str, Any], rates: Mapping[str,
     ).execute()
 
 
-def drop_results(analysis_id: int, *, but: int | None) -> None:
-    """Delete the results of an analysis except one, in short transactions."""
-    query = Result.select(Result.id).where(Result.analysis_id == analysis_id)
-    for (result_id,) in list(query.tuples()):
-        if result_id != but:
-            drop_result(result_id)
+def tidy(older_than_s: float = 120.0) -> list[int]:
+    """Delete the rows of results that no reader sees any more; return their ids.
+
+    A result that was replaced stays for a while, for those who are in the middle of reading it. The result's own row is
+    kept, so that no later result takes its number.
+    """
+    busy = Job.select(Job.subject).where(
+        Job.kind.in_(("provisional", "similarity")), Job.state.in_(("queued", "running"))
+    )
+    query = (
+        Result.select(Result.id)
+        .join(Analysis, JOIN.INNER, on=(Analysis.id == Result.analysis_id))
+        .where(
+            ~Result.dropped,
+            Analysis.result_id.is_null() | (Analysis.result_id != Result.id),
+            Result.computed_at < database.now_s() - older_than_s,
+            Analysis.key.not_in(busy),
+        )
+    )
+    over = [row[0] for row in query.tuples()]
+    for result_id in over:
+        drop_result(result_id)
+    return over
 
 
 def drop_result(result_id: int) -> None:
-    """Delete one result with its rows."""
+    """Delete the rows of a result that nobody sees, in short transactions."""
     for model in (Pair, Allocation):
         _drop_rows(model, result_id)
     with database.write():
-        Result.delete().where(Result.id == result_id).execute()
+        Result.update(dropped=True).where(Result.id == result_id).execute()
 
 
 def _drop_rows(model: Any, result_id: int) -> None:
@@ -228,11 +241,3 @@ def addresses(analysis_id: int) -> dict[int, tuple[str, str | None]]:
         .where(w.analysis_id == analysis_id)
     )
     return {position: (address, label) for position, address, label in query.tuples()}
-
-
-def token_frequency(counts: Mapping[int, int]) -> list[dict[str, int]]:
-    """Turn mint id → number of wallets into how many mints were traded by how many wallets, most wallets first."""
-    tally: dict[int, int] = {}
-    for wallets in counts.values():
-        tally[wallets] = tally.get(wallets, 0) + 1
-    return [{"wallets": wallets, "mints": tally[wallets]} for wallets in sorted(tally, reverse=True)]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tasks.analysis.addresses import USDC, USDT, WSOL
 from tasks.errors import SourceError
 from tasks.sources.http import Http, host_of
 from tasks.sources.limits import limiter_for
+from tasks.sources.prices import read_price
 from tasks.sources.waiting import CLOCK, Clock, Stop, Stopped
 
 SOURCE = "dexscreener"
@@ -23,7 +23,6 @@ URL = "https://api.dexscreener.com"
 MINTS_PER_REQUEST = 30
 REQUESTS_PER_S = 5.0
 WINDOW_S = 60
-HIGHEST_PRICE = Decimal(10) ** 9
 
 Pair = Mapping[str, Any]
 
@@ -53,9 +52,10 @@ class DexScreener:
     def sol_usd(self) -> float:
         """Fetch the price of one SOL in USD from its deepest pool against USDC or USDT."""
         pair = deepest_pair(self.pairs([WSOL]), WSOL, {USDC, USDT})
-        if pair is None:
+        price = None if pair is None else read_price(pair.get("priceUsd"))
+        if price is None:
             raise SourceError(SOURCE, f"{LABEL} has no usable price of SOL", permanent=False)
-        return float(_price(pair.get("priceUsd")) or 0)
+        return price
 
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
@@ -73,7 +73,7 @@ def deepest_pair(pairs: Sequence[Pair], mint: str, quotes: Collection[str]) -> P
         for pair in pairs
         if _address(pair, "baseToken") == mint
         and _address(pair, "quoteToken") in quotes
-        and _price(pair.get("priceUsd")) is not None
+        and read_price(pair.get("priceUsd")) is not None
     ]
     return max(usable, key=_liquidity, default=None)
 
@@ -81,15 +81,6 @@ def deepest_pair(pairs: Sequence[Pair], mint: str, quotes: Collection[str]) -> P
 def _address(pair: Pair, side: str) -> object:
     token = pair.get(side)
     return token.get("address") if isinstance(token, dict) else None
-
-
-def _price(value: object) -> Decimal | None:
-    """Read a price, which comes as a string down to 1e-17; None unless it is above 0 and at most 10^9."""
-    try:
-        price = Decimal(value) if isinstance(value, str) else Decimal("NaN")
-    except InvalidOperation:
-        return None
-    return price if price.is_finite() and 0 < price <= HIGHEST_PRICE else None
 
 
 def _liquidity(pair: Pair) -> float:

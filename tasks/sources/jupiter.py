@@ -13,6 +13,7 @@ from tasks.analysis.addresses import WSOL
 from tasks.errors import SourceError
 from tasks.sources.http import Http, host_of
 from tasks.sources.limits import limiter_for
+from tasks.sources.prices import read_price
 from tasks.sources.waiting import CLOCK, Clock, Stop, Stopped
 
 SOURCE = "jupiter"
@@ -22,7 +23,6 @@ MINTS_PER_PRICE_REQUEST = 50
 REQUESTS_PER_S_KEYLESS = 0.5
 REQUESTS_PER_S_WITH_KEY = 1.0
 WINDOW_S = 60
-HIGHEST_PRICE = 1e9
 
 
 class Jupiter:
@@ -60,7 +60,7 @@ class Jupiter:
     def sol_usd(self) -> float:
         """Fetch the price of one SOL in USD."""
         entry = self.prices([WSOL]).get(WSOL)
-        price = _price(entry.get("usdPrice")) if isinstance(entry, dict) else None
+        price = read_price(entry.get("usdPrice")) if isinstance(entry, dict) else None
         if price is None:
             raise SourceError(SOURCE, f"{LABEL} has no usable price of SOL", permanent=False)
         return price
@@ -68,10 +68,3 @@ class Jupiter:
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
         self._http.close()
-
-
-def _price(value: object) -> float | None:
-    """Read a price, which comes as a number; None unless it is above 0 and at most 10^9."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 < value <= HIGHEST_PRICE else None

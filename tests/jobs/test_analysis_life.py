@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tasks import analyse, evidence, jobs, lifecycle, runner
+from tasks import analyse, evidence, frame, jobs, lifecycle, runner
 from tasks.analysis.addresses import DEFAULT_EXCLUDED
+from tasks.analysis.allocation import Rates
 from tasks.errors import Conflict, NotFound
 from tasks.records import analyses, database, results
 from tasks.records.models import Allocation, Analysis, Job, JobEvent, Pair, RateObservation, Result
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("reading")
 DAY_S = 86_400
 
 
-def value_sol(trade: Any, block_at: int, rates: analyse.Rates) -> float | None:
+def value_sol(trade: Any, block_at: int, rates: Rates) -> float | None:
     if trade.quote is None:
         return None
     if trade.quote == "SOL":
@@ -31,7 +34,7 @@ def value_sol(trade: Any, block_at: int, rates: analyse.Rates) -> float | None:
     return float(trade.quote_amount) / 1e6 / rates.days[block_at // DAY_S]
 
 
-def plain_weights(chain: Simulator, address: str, rates: analyse.Rates) -> dict[str, float]:
+def plain_weights(chain: Simulator, address: str, rates: Rates) -> dict[str, float]:
     """Compute a wallet's weights from what the chain's author planned, in the plainest way."""
     spent: dict[str, float] = defaultdict(float)
     for signature, trade in chain.world.planned_trades(address):
@@ -68,7 +71,7 @@ def test_the_stored_measures_equal_a_plain_computation(chain: Simulator) -> None
     addresses = sorted(chain.world.addresses[:8])
     analysis = settle(addresses)
     kept = evidence.shown_result(analysis)
-    rates = analyse.rates_from(kept["rates"])
+    rates = frame.rates_from(kept["rates"])
     weights = [plain_weights(chain, address, rates) for address in addresses]
     rows = list(Pair.select().where(Pair.result_id == kept["id"]).dicts())
     assert len(rows) == 8 * 7 // 2
@@ -84,7 +87,7 @@ def test_the_rates_are_the_medians_of_what_the_wallets_observed(chain: Simulator
     by_day: dict[int, list[float]] = defaultdict(list)
     for row in RateObservation.select().dicts():
         by_day[row["block_at"] // DAY_S].append(row["usd"] / 1e6 / (row["lamports"] / 1e9))
-    rates = analyse.rates_from(evidence.shown_result(analysis)["rates"])
+    rates = frame.rates_from(evidence.shown_result(analysis)["rates"])
     assert rates.source == "observed"
     assert by_day, "the made-up wallets swap SOL for dollars"
     for day, seen in by_day.items():
@@ -99,7 +102,7 @@ def test_without_observations_the_market_gives_the_rate(chain: Simulator) -> Non
     RateObservation.delete().execute()
     analysis = start(addresses, sync_ttl_s=300)
     work()
-    rates = analyse.rates_from(evidence.shown_result(Analysis.get_by_id(analysis.id))["rates"])
+    rates = frame.rates_from(evidence.shown_result(Analysis.get_by_id(analysis.id))["rates"])
     assert rates.source == "market"
     assert len(set(rates.days.values())) == 1
 
@@ -217,7 +220,9 @@ def test_a_provisional_result_comes_with_two_wallets_and_is_replaced(chain: Simu
     shown = Analysis.get_by_id(analysis.id)
     assert shown.state == "complete"
     assert not evidence.shown_result(shown)["provisional"]
-    assert Result.select().where(Result.analysis_id == analysis.id).count() == 1, "what nobody sees is deleted"
+    old = Result.select().where(Result.analysis_id == analysis.id, Result.provisional)
+    assert Pair.select().where(Pair.result_id.in_([row.id for row in old])).count(), "whoever reads it may go on"
+    assert results.tidy(older_than_s=0) == [row.id for row in old]
     assert {row[0] for row in Pair.select(Pair.result_id).distinct().tuples()} == {shown.result_id}
 
 
@@ -266,11 +271,142 @@ def test_the_same_idempotency_key_makes_one_analysis(chain: Simulator) -> None:
     assert keyed[0].job_ids == keyed[1].job_ids
 
 
+def test_a_sync_that_kills_its_workers_fails_its_wallet_and_the_analysis_goes_on(chain: Simulator) -> None:
+    bad, *good = chain.world.addresses[:3]
+    analysis = start([bad, *good])
+    Job.update(lost_leases=jobs.MOST_LOST_LEASES, claim="gone", lease_until=0).where(Job.subject == bad).execute()
+    for _ in range(4):
+        work()
+        make_due()
+    analysis = Analysis.get_by_id(analysis.id)
+    assert analysis.state == "complete"
+    assert analyses.state_counts(analysis.id) == {"failed": 1, "synced": 2}
+    assert "lost" in wallet(bad).reason
+
+
+def test_a_comparison_that_kills_its_workers_fails_the_analysis(chain: Simulator) -> None:
+    analysis = start(chain.world.addresses[:2])
+    for job_id in [job.id for job in Job.select()]:
+        runner.run(job_id)
+    Job.update(lost_leases=jobs.MOST_LOST_LEASES, claim="gone", lease_until=0).where(Job.kind == "similarity").execute()
+    work()
+    assert Analysis.get_by_id(analysis.id).state == "failed"
+
+
+@both_databases
+def test_what_waits_for_a_job_that_is_not_there_is_put_back_on_its_way(chain: Simulator) -> None:
+    analysis = start(chain.world.addresses[:2])
+    Job.delete().execute()
+    assert len(lifecycle.mend()) == 2
+    for _ in range(3):
+        work()
+    assert Analysis.get_by_id(analysis.id).state == "complete"
+    Analysis.update(state="analysing").execute()
+    assert len(lifecycle.mend()) == 1
+    work()
+    assert Analysis.get_by_id(analysis.id).state == "complete"
+    assert lifecycle.mend() == []
+
+
+@pytest.mark.parametrize("chain", [(6, 60)], indirect=True)
+def test_a_provisional_result_that_is_still_made_stops_when_the_final_one_begins(
+    chain: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = start(chain.world.addresses[:6])
+    syncs = [job.id for job in Job.select().where(Job.kind == "sync")]
+    for job_id in syncs[:2]:
+        runner.run(job_id)
+    compare = analyse._compare
+
+    def slowly(*arguments: Any) -> Any:
+        monkeypatch.setattr(analyse, "_compare", compare)
+        for job_id in syncs[2:]:
+            runner.run(job_id)
+        return compare(*arguments)
+
+    monkeypatch.setattr(analyse, "_compare", slowly)
+    runner.run(Job.get(Job.kind == "provisional").id)
+    assert Job.get(Job.kind == "provisional").state == "cancelled"
+    work()
+    shown = Analysis.get_by_id(analysis.id)
+    assert shown.state == "complete"
+    assert {row[0] for row in Pair.select(Pair.result_id).distinct().tuples()} == {shown.result_id}
+    assert evidence.shown_result(shown)["wallets"] == 6
+
+
+def test_what_an_analysis_froze_is_what_its_result_saw(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another analysis syncs a wallet, with a hole, while this one is being computed."""
+    addresses = chain.world.addresses[:3]
+    chain.set_faults(hide_newest=100)
+    first = start(addresses)
+    compare = analyse._compare
+
+    def disturbed(*arguments: Any) -> Any:
+        row = wallet(addresses[0])
+        row.oldest_slot, row.syncs = row.newest_slot, row.syncs + 1
+        row.save()
+        return compare(*arguments)
+
+    monkeypatch.setattr(analyse, "_compare", disturbed)
+    for _ in range(3):
+        work()
+        make_due()
+    first = Analysis.get_by_id(first.id)
+    for address in addresses:
+        assert evidence.capital_audit(first, analyses.wallet(first.id, address)).check.ok
+
+
+def test_the_check_of_an_audit_notices_when_rows_and_weights_disagree(chain: Simulator) -> None:
+    address = chain.world.addresses[0]
+    analysis = settle(chain.world.addresses[:3])
+    Allocation.update(spent_sol=Allocation.spent_sol + 1).execute()
+    assert not evidence.capital_audit(analysis, analyses.wallet(analysis.id, address)).check.ok
+
+
+@both_databases
+def test_two_lists_of_the_same_wallets_in_another_order_do_not_block_each_other(chain: Simulator) -> None:
+    addresses = chain.world.addresses[:3]
+    barrier, made = threading.Barrier(2), []
+
+    def begin(order: list[str]) -> None:
+        with database.session():
+            barrier.wait()
+            made.append(start(order))
+
+    threads = [threading.Thread(target=begin, args=(order,)) for order in (addresses, addresses[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(4):
+        work()
+        make_due()
+    assert [Analysis.get_by_id(analysis.id).state for analysis in made] == ["complete", "complete"]
+
+
+@both_databases
+def test_cancelling_while_syncs_end_blocks_nobody(chain: Simulator) -> None:
+    for _ in range(4):
+        analysis = start(chain.world.addresses[:3])
+        ids = [job.id for job in Job.select().where(Job.state == "queued")]
+        threads = [threading.Thread(target=runner.run, args=(job_id,)) for job_id in ids]
+        for thread in threads:
+            thread.start()
+        with contextlib.suppress(Conflict):
+            lifecycle.cancel(Analysis.get_by_id(analysis.id))
+        for thread in threads:
+            thread.join()
+        work()
+        assert Analysis.get_by_id(analysis.id).state in ("cancelled", "complete")
+        assert Job.select().where(Job.state.in_(jobs.LIVE)).count() == 0
+        assert Job.select().where(Job.error.is_null(False)).count() == 0
+
+
 def test_every_job_ends_and_says_so(chain: Simulator) -> None:
     settle(chain.world.addresses[:3])
     for job in Job.select():
         assert job.state in jobs.ENDED
-        assert job.finished_at >= job.started_at
+        assert job.finished_at >= (job.started_at or job.enqueued_at)
         last = JobEvent.select().where(JobEvent.job_id == job.id).order_by(JobEvent.id.desc()).get()
         assert last.state == job.state
 

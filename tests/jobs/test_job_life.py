@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks import holders, jobs, queues, recovery
+from tasks import holders, jobs, queues, recovery, submission
 from tasks.errors import NotFound
 from tasks.records import database
 from tasks.records.models import Job, JobAnalysis, JobEvent
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.usefixtures("records"), both_databases]
 
 def submit(*subjects: str, tier: int = queues.USER, analysis_id: int | None = None, kind: str = "sync") -> list[str]:
     with database.write():
-        made = jobs.submit(kind, subjects, tier, analysis_id=analysis_id)
+        made = submission.submit(kind, subjects, tier, analysis_id=analysis_id)
     return [made[subject] for subject in subjects]
 
 
@@ -94,7 +94,7 @@ def test_a_void_lease_can_be_taken_over_and_the_first_claimant_must_stop() -> No
     Job.update(lease_until=database.now_s() - 1).execute()
     taken = jobs.claim(job_id)
     assert taken is not None
-    assert taken.attempts == 0, "a lost lease is not an attempt"
+    assert jobs.attempts(job_id) == 0, "a lost lease is not an attempt"
     with pytest.raises(jobs.LostClaim), database.write():
         jobs.fence(lost)
     with pytest.raises(jobs.LostClaim), database.write():
@@ -118,14 +118,77 @@ def test_a_renewed_lease_is_not_taken() -> None:
     assert jobs.claim(job_id) is None
 
 
-def test_twenty_lost_leases_fail_a_job_as_poison() -> None:
+def test_the_twentieth_lost_lease_marks_a_job_as_poison() -> None:
     (job_id,) = submit("w")
     for _ in range(jobs.MOST_LOST_LEASES):
-        assert jobs.claim(job_id) is not None
+        assert not jobs.claim(job_id).is_poison
         Job.update(lease_until=0).execute()
-    assert jobs.claim(job_id) is None
-    assert job(job_id).state == "failed"
-    assert "20 times" in job(job_id).error
+    assert jobs.claim(job_id).is_poison
+
+
+def test_progress_forgives_lost_leases() -> None:
+    (job_id,) = submit("w")
+    for _ in range(jobs.MOST_LOST_LEASES * 2):
+        claim = jobs.claim(job_id)
+        assert not claim.is_poison
+        with database.write():
+            jobs.fence(claim, done=1, lost_leases=0)
+        Job.update(lease_until=0).execute()
+
+
+def test_the_subjects_of_a_request_are_served_in_its_order() -> None:
+    ids = submit("c", "a", "b")
+    numbers = [job(job_id).priority for job_id in ids]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(set(numbers)) == 3
+    later = submit("d")
+    assert job(later[0]).priority > numbers[0], "the newer request comes first"
+
+
+def test_a_job_that_is_not_due_is_announced_for_later() -> None:
+    forget_messages()
+    with database.write():
+        made = submission.submit("provisional", ["x"], queues.USER, delay_s=30)
+    jobs.announce(made.values())
+    assert jobs.claim(made["x"]) is None
+    assert queues.announced_ids("pipeline") == set(made.values())
+    assert queues.pipeline.dequeue().eta is not None
+
+
+def test_cancelling_what_has_just_ended_changes_nothing() -> None:
+    (job_id,) = submit("w")
+    claim = jobs.claim(job_id)
+    with database.write():
+        jobs.finish(claim, "succeeded")
+    assert not jobs.cancel(job_id)
+    assert job(job_id).state == "succeeded"
+    assert [state for state, _ in events(job_id)] == ["queued", "running", "succeeded"]
+
+
+def test_a_job_that_is_being_joined_does_not_end_before_the_commit() -> None:
+    """Of a submitter and a worker at once, the submitter gets a job that is still to be done, whoever comes first."""
+    for _ in range(15):
+        (job_id,) = submit("w", analysis_id=1)
+        claim = jobs.claim(job_id)
+        barrier, joined = threading.Barrier(2), []
+
+        def end(held: jobs.Claim = claim, together: threading.Barrier = barrier) -> None:
+            with database.session():
+                together.wait()
+                with database.write():
+                    jobs.finish(held, "succeeded")
+
+        worker = threading.Thread(target=end)
+        worker.start()
+        barrier.wait()
+        with database.write():
+            joined += submission.submit("sync", ["w"], queues.USER, analysis_id=2).values()
+            assert job(joined[0]).state in jobs.LIVE
+        worker.join()
+        if job(joined[0]).state not in jobs.LIVE:
+            assert joined[0] == job_id, "it ended after the commit, for both"
+        Job.delete().execute()
+        JobAnalysis.delete().execute()
 
 
 def test_handing_back_keeps_the_place_and_adds_no_event() -> None:
@@ -144,7 +207,8 @@ def test_a_failed_attempt_waits_and_says_why() -> None:
     assert job(job_id).attempts == 1
     assert events(job_id)[-1] == ("queued", "the service was away")
     Job.update(due_at=database.now_s()).execute()
-    assert jobs.claim(job_id).attempts == 1
+    assert jobs.claim(job_id) is not None
+    assert jobs.attempts(job_id) == 1
 
 
 def test_every_change_of_state_is_an_event() -> None:

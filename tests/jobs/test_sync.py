@@ -12,6 +12,7 @@ from tasks import jobs, runner, sync
 from tasks.records import analyses, wallets
 from tasks.records.models import Job, Movement, SyncCursor, Unread
 from tasks.simulator.server import Simulator
+from tasks.sources.waiting import Stopped
 from tests.conftest import both_databases
 from tests.jobs.conftest import make_due, settle, start, trades, wallet, work
 
@@ -180,11 +181,12 @@ def test_what_stays_invisible_makes_a_wallet_partial_and_is_asked_again_next_tim
     assert wallet(addresses[0]).state == "synced"
 
 
+@pytest.mark.parametrize("whole_history", [False, True])
 @pytest.mark.parametrize("damage", ["keys", "meta", "amounts"])
-def test_a_damaged_transaction_fails_alone(chain: Simulator, damage: str) -> None:
+def test_a_damaged_transaction_fails_alone(chain: Simulator, damage: str, whole_history: bool) -> None:
     addresses = chain.world.addresses[:2]
     broken = planned(chain, addresses[0])[0][0]
-    chain.set_faults(damaged={broken: damage})
+    chain.set_faults(damaged={broken: damage}, transactions_for_address=whole_history)
     analysis = settle(addresses)
     assert analysis.state == "complete"
     assert wallet(addresses[0]).state == "partial"
@@ -326,6 +328,22 @@ def test_a_wallet_that_failed_before_anything_was_listed_is_read_and_counted_onc
     assert chain.stats()["transactions"] == chain.stats()["distinct_transactions"]
 
 
+def test_entries_that_nobody_can_read_make_a_wallet_partial(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = sync.SolanaClient.signatures
+
+    def with_rubbish(self: sync.SolanaClient, *args: Any, **kwargs: Any) -> Any:
+        found = read(self, *args, **kwargs)
+        return type(found)(found[1:], unreadable=1)
+
+    monkeypatch.setattr(sync.SolanaClient, "signatures", with_rubbish)
+    addresses = chain.world.addresses[:2]
+    analysis = settle(addresses)
+    assert analysis.state == "complete"
+    assert wallet(addresses[0]).state == "partial"
+    assert "cannot be read" in wallet(addresses[0]).reason
+    assert wallet(addresses[0]).transactions == 249
+
+
 def test_amounts_beyond_any_that_exist_fail_alone(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = chain.world.addresses[:2]
     monkeypatch.setattr(wallets, "MOST", 10**9)
@@ -360,7 +378,7 @@ def test_a_lost_worker_is_taken_over_where_it_stood(chain: Simulator, monkeypatc
     assert chain.stats()["transactions"] <= 250 - 100 + 250, "only the rest is asked for"
     for address in addresses:
         assert [row[:4] for row in trades(address)] == planned(chain, address)
-    with pytest.raises(jobs.LostClaim):
+    with pytest.raises((jobs.LostClaim, Stopped)):
         killed.step()
 
 

@@ -11,7 +11,9 @@ import sys
 import time
 
 import pytest
+from peewee import OperationalError
 
+from tasks import cli
 from tests import servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -78,6 +80,54 @@ def test_a_redis_that_does_not_answer_is_named(tmp_path: pathlib.Path) -> None:
     bind = f"127.0.0.1:{servers.free_port()}"
     url = f"redis://127.0.0.1:{servers.free_port()}/0"
     assert "WALLETKIN_REDIS_URL" in only_line(walletkin("doctor", DATA_DIR=str(tmp_path), BIND=bind, REDIS_URL=url))
+
+
+def test_one_bind_for_web_and_simulator_is_named(tmp_path: pathlib.Path) -> None:
+    port = servers.free_port()
+    for simulator in (f"127.0.0.1:{port}", f"localhost:{port}", f"0.0.0.0:{port}"):
+        settings = {"SIMULATOR_SEED": "7", "SIMULATOR_BIND": simulator, "BIND": f"127.0.0.1:{port}"}
+        line = only_line(walletkin("doctor", DATA_DIR=str(tmp_path), **settings))
+        assert simulator in line
+        assert "WALLETKIN_SIMULATOR_BIND" in line
+
+
+COMMANDS = [("doctor",), ("migrate",), ("worker", "pipeline")]
+
+
+def unreachable() -> str:
+    return f"postgresql://walletkin:hunter2@127.0.0.1:{servers.free_port()}/walletkin"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_postgresql_that_does_not_answer_is_named(tmp_path: pathlib.Path, command: tuple[str, ...]) -> None:
+    bind = f"127.0.0.1:{servers.free_port()}"
+    line = only_line(walletkin(*command, DATA_DIR=str(tmp_path), BIND=bind, DATABASE_URL=unreachable()))
+    assert "WALLETKIN_DATABASE_URL" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", ["no database", "a folder"])
+def test_a_database_file_that_is_none_is_named(tmp_path: pathlib.Path, command: tuple[str, ...], kind: str) -> None:
+    path = tmp_path / "walletkin.db"
+    path.mkdir() if kind == "a folder" else path.write_text("this is a letter, not a database\n" * 40)
+    bind = f"127.0.0.1:{servers.free_port()}"
+    assert str(path) in only_line(walletkin(*command, DATA_DIR=str(tmp_path), BIND=bind))
+
+
+def test_a_queue_file_that_is_no_database_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "queue.db").write_text("this is a letter, not a database\n" * 40)
+    assert str(tmp_path / "queue.db") in only_line(walletkin("worker", "pipeline", DATA_DIR=str(tmp_path)))
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2@h/x", "postgresql://u:hunter%32@h/x"])
+def test_what_a_driver_says_is_left_out_where_it_holds_the_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("WALLETKIN_DATABASE_URL", url)
+    assert "refused" in cli.explain(OperationalError("refused\nmore"))
+    assert "more" not in cli.explain(OperationalError("refused\nmore"))
+    assert cli.explain(OperationalError("bad word hunter2")) == (
+        "The database at WALLETKIN_DATABASE_URL cannot be used."
+    )
 
 
 def test_a_worker_stops_quickly_when_told_to(tmp_path: pathlib.Path) -> None:

@@ -44,6 +44,12 @@ def test_blank_is_not_set() -> None:
         ("BIND", "localhost:99999"),
         ("SOLANA_RPC_URL", "ftp://example.invalid"),
         ("SOLANA_RPC_URL", "not a url"),
+        ("SOLANA_RPC_URL", "http://localhost:notaport"),
+        ("SOLANA_RPC_URL", "http://localhost:99999"),
+        ("DEXSCREENER_URL", "http://localhost:notaport"),
+        ("JUPITER_URL", "https://localhost:0"),
+        ("REDIS_URL", "redis://localhost:notaport/0"),
+        ("DATABASE_URL", "postgresql://walletkin@localhost:notaport/walletkin"),
         ("DATABASE_URL", "mysql://x/y"),
         ("REDIS_URL", "http://x"),
         ("SOURCE_ORDER", "dexscreener,dexscreener"),
@@ -73,6 +79,12 @@ def test_the_secret_key_is_made_once_and_kept_private(tmp_path: pathlib.Path) ->
     assert len(first) == 64
     assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_a_secret_key_that_cannot_be_kept_is_named_in_one_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret_key").mkdir()
+    with pytest.raises(SettingsError, match="secret_key cannot be kept"):
+        _ = read_settings({"WALLETKIN_DATA_DIR": str(tmp_path)}).secret_key
 
 
 def test_a_given_secret_key_is_used_and_nothing_is_written(tmp_path: pathlib.Path) -> None:

@@ -214,6 +214,7 @@ class Result(Model):
     summary = TextField()
     rates = TextField()
     version = TextField()
+    dropped = BooleanField(default=False)
 
     class Meta:
         table_name = "result"

@@ -20,24 +20,30 @@ from tasks.sources.solana.endpoint import LABEL, SOURCE, Endpoint, Traits
 from tasks.sources.solana.rpc import Call, Outcome, RpcError
 from tasks.sources.solana.wire import (
     SignatureInfo,
+    Signatures,
     parse_balance,
     parse_holdings,
     parse_signatures,
     parse_transaction,
+    read_entries,
 )
 from tasks.sources.waiting import CLOCK, Clock, Stop
 
-__all__ = ["Endpoint", "HistoryPage", "Holdings", "SignatureInfo", "SolanaClient", "Traits"]
+__all__ = ["Endpoint", "HistoryPage", "Holdings", "SignatureInfo", "Signatures", "SolanaClient", "Traits"]
 
 COMMITMENT = "confirmed"
 
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """One page of getTransactionsForAddress, newest first; `next_token` is None on the last."""
+    """One page of getTransactionsForAddress, newest first; `next_token` is None on the last.
+
+    A damaged entry is an item with a permanent error; `unreadable` counts those that do not even tell their signature.
+    """
 
     items: list[tuple[SignatureInfo, Transaction | SourceError]]
     next_token: str | None
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,19 @@ class SolanaClient:
 
     def signatures(
         self, address: str, *, before: str | None = None, until: str | None = None, limit: int = 1000
-    ) -> list[SignatureInfo]:
+    ) -> Signatures:
         """List transactions that name `address`, newest first, failed ones too; both bounds are left out themselves.
 
-        A list shorter than `limit` (1 to 1000) is the last page. An unknown address gives an empty list.
+        With fewer than `limit` (1 to 1000) `listed`, it is the last page. Entries without a readable signature are left
+        out and counted; one at the end of a page is listed again by the next. An unknown address gives an empty list.
+        Raises a permanent `SourceError` for a full page without any signature, for no page can follow it.
         """
         bounds = {"before": before, "until": until}
         options = {"limit": limit, "commitment": COMMITMENT} | {k: v for k, v in bounds.items() if v is not None}
-        return parse_signatures(self._one(Call("getSignaturesForAddress", [address, options])))
+        page = parse_signatures(self._one(Call("getSignaturesForAddress", [address, options])))
+        if not page and page.listed >= limit:
+            raise SourceError(SOURCE, f"{LABEL} listed {page.listed} signatures, none of them readable", permanent=True)
+        return page
 
     def transactions(self, signatures: Sequence[SignatureInfo]) -> dict[str, Transaction | SourceError]:
         """Fetch transactions: signature → the transaction or the error that it alone met. Empty for none.
@@ -102,7 +113,8 @@ class SolanaClient:
     def history(self, address: str, *, pagination_token: str | None = None, limit: int = 100) -> HistoryPage:
         """Fetch a page of an address's transactions, newest first, failed ones too, without listing them before.
 
-        The service decides how many of `limit` it gives. Only where `has_history` is True.
+        The service decides how many of `limit` it gives. Entries are read one by one: a damaged one fails alone. Only
+        where `has_history` is True.
         """
         before = self._version
         outcome = self._ask_history(address, pagination_token, limit)
@@ -228,9 +240,9 @@ def _read_history(raw: object) -> HistoryPage:
     token = raw.get("paginationToken") if isinstance(raw, dict) else None
     if not isinstance(data, list) or not isinstance(token, str | None):
         raise SourceError(SOURCE, f"{LABEL} answered with a history that cannot be read", permanent=True)
-    infos = parse_signatures([_as_listed(entry) for entry in data])
-    items = [(info, _read_transaction(entry, info)) for info, entry in zip(infos, data, strict=True)]
-    return HistoryPage(items, token or None)
+    infos = read_entries([_as_listed(entry) for entry in data])
+    items = [(info, _read_transaction(entry, info)) for info, entry in zip(infos, data, strict=True) if info]
+    return HistoryPage(items, token or None, len(data) - len(items))
 
 
 def _as_listed(entry: object) -> dict[str, object]:
@@ -240,7 +252,7 @@ def _as_listed(entry: object) -> dict[str, object]:
     signatures = inner.get("signatures") if isinstance(inner, dict) else None
     listed = {name: full.get(name) for name in ("slot", "transactionIndex", "blockTime")}
     listed["signature"] = signatures[0] if isinstance(signatures, list) and signatures else None
-    return listed | ({"err": meta["err"]} if isinstance(meta, dict) and "err" in meta else {})
+    return listed | {"err": meta.get("err") if isinstance(meta, dict) else None}
 
 
 def _merged(parts: Iterable[dict[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:

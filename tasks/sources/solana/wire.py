@@ -1,15 +1,16 @@
 """Answers of a Solana node → plain values, checked to the last field; it sends nothing and knows no trade.
 
 Shapes after the RPC documentation of `getTransaction`, `getSignaturesForAddress`, `getTokenAccountsByOwner` and
-`getBalance` (read 2026-11-24). Every function takes the `result` of an answer and raises a permanent `SourceError`
-when it is not what the documentation promises: asking again would give the same.
+`getBalance` (read 2026-11-24). Every `parse_` function takes the `result` of an answer and raises a permanent
+`SourceError` when it is not what the documentation promises: asking again would give the same. Only lists of signatures
+are read entry by entry, so that a damaged one spoils no other.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,18 @@ class SignatureInfo:
     failed: bool
 
 
+class Signatures(list[SignatureInfo]):
+    """A page of a list of signatures, without the `unreadable` entries; `listed` counts all that the node sent.
+
+    Whether a page is the last one shows in `listed`, never in the length.
+    """
+
+    def __init__(self, infos: Iterable[SignatureInfo] = (), unreadable: int = 0):
+        super().__init__(infos)
+        self.unreadable = unreadable
+        self.listed = len(self) + unreadable
+
+
 def parse_transaction(raw: object, signature: str | None = None, block_at: int | None = None) -> Transaction:
     """Read one `getTransaction` result in encoding `json` or `jsonParsed`, of any version that has their shape.
 
@@ -58,7 +71,7 @@ def parse_transaction(raw: object, signature: str | None = None, block_at: int |
         slot=_integer(answer.get("slot"), "slot"),
         transaction_index=_optional(answer.get("transactionIndex"), "transactionIndex"),
         block_at=_time(answer.get("blockTime"), block_at),
-        failed=_failed(meta, "meta"),
+        failed=_failed(meta),
         fee=_integer(meta.get("fee"), "fee", MOST_UNITS),
         keys=keys,
         signers=signers,
@@ -69,12 +82,26 @@ def parse_transaction(raw: object, signature: str | None = None, block_at: int |
     )
 
 
-def parse_signatures(raw: object) -> list[SignatureInfo]:
-    """Read one page of `getSignaturesForAddress`, in the node's order (newest first).
+def parse_signatures(raw: object) -> Signatures:
+    """Read one page of `getSignaturesForAddress`, in the node's order (newest first); see `read_entries`.
 
-    An empty page gives an empty list. Raises a permanent `SourceError` for anything malformed.
+    An empty page gives an empty list. Raises a permanent `SourceError` when it is no list at all.
     """
-    return [_signature_info(entry) for entry in _list(raw, "the list of signatures")]
+    read = read_entries(_list(raw, "the list of signatures"))
+    infos = [info for info in read if info is not None]
+    return Signatures(infos, len(read) - len(infos))
+
+
+def read_entries(entries: Sequence[object]) -> list[SignatureInfo | None]:
+    """Read the entries of a list of signatures, newest first, one by one; None for each that cannot be used.
+
+    A signature is enough, for the transaction itself tells the rest: without a verdict it counts as not failed, so that
+    it is fetched; a malformed time or index is None; for a malformed slot the one of the entry above stands in, at the
+    top of the list the one below. Only where no entry has a slot, nothing can be used. Raises nothing.
+    """
+    objects = [entry if isinstance(entry, dict) else {} for entry in entries]
+    slots = _slots([_readable(entry.get("slot")) for entry in objects])
+    return [_signature_info(entry, slot) for entry, slot in zip(objects, slots, strict=True)]
 
 
 def parse_holdings(raw: object) -> dict[str, tuple[int, int]]:
@@ -143,11 +170,11 @@ def _time(value: object, fallback: int | None) -> int:
     return _integer(fallback if read is None else read, "the block time", LATEST_AT)
 
 
-def _failed(holder: dict[str, Any], what: str) -> bool:
+def _failed(meta: dict[str, Any]) -> bool:
     """Say whether a transaction failed; a missing verdict is no success."""
-    if "err" not in holder:
-        raise _bad(f"{what} does not say whether the transaction failed")
-    return holder["err"] is not None
+    if "err" not in meta:
+        raise _bad("meta does not say whether the transaction failed")
+    return meta["err"] is not None
 
 
 def _check_version(version: object) -> None:
@@ -252,14 +279,30 @@ def _check_decimals(balances: Sequence[TokenBalance]) -> None:
         raise _bad("one mint has two different numbers of decimals")
 
 
-def _signature_info(value: object) -> SignatureInfo:
-    entry = _object(value, "an entry of the list of signatures")
+def _readable(value: object, most: int = MOST_COUNT) -> int | None:
+    """Give a whole number in range, None for anything else."""
+    return value if type(value) is int and 0 <= value <= most else None
+
+
+def _slots(read: Sequence[int | None]) -> list[int | None]:
+    """Fill gaps from above: a slot that is too high never makes a transaction look like one known already."""
+    slots, above = [], next((slot for slot in read if slot is not None), None)
+    for own in read:
+        above = above if own is None else own
+        slots.append(above)
+    return slots
+
+
+def _signature_info(entry: dict[str, Any], slot: int | None) -> SignatureInfo | None:
+    signature = entry.get("signature")
+    if slot is None or not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
+        return None
     return SignatureInfo(
-        signature=_text(entry.get("signature"), _SIGNATURE, "a signature"),
-        slot=_integer(entry.get("slot"), "slot"),
-        transaction_index=_optional(entry.get("transactionIndex"), "transactionIndex"),
-        block_at=_optional(entry.get("blockTime"), "blockTime", LATEST_AT),
-        failed=_failed(entry, "an entry of the list of signatures"),
+        signature=signature,
+        slot=slot,
+        transaction_index=_readable(entry.get("transactionIndex")),
+        block_at=_readable(entry.get("blockTime"), LATEST_AT),
+        failed=entry.get("err") is not None,
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger import MOVEMENTS, SOL, trade
 
-from tasks.analysis.allocation import AllocationRow, Rates, allocate, sol_usd_days
+from tasks.analysis.allocation import Rates, allocate, sol_usd_days
 from tasks.analysis.audit import AuditRow, audit, check
 from tasks.analysis.trades import Movement
 
@@ -87,24 +87,30 @@ def test_the_rows_that_counted_add_up_to_the_allocation(
     for row in table:
         counted = [line.value_sol for line in rows if line.counted and line.mint == row.mint]
         assert math.fsum(value for value in counted if value is not None) == row.spent_sol
-    assert check(table).ok
-    assert check(table).spent_sol_total == math.fsum(row.spent_sol for row in table)
+    checked = check(rows, [(row.mint, row.spent_sol, row.weight) for row in table])
+    assert checked.ok
+    assert checked.spent_sol_total == math.fsum(row.spent_sol for row in table)
 
 
-def _row(spent_sol: float, weight: float) -> AllocationRow:
-    return AllocationRow("m", 1, 0, 1, 0, spent_sol, 0.0, 1, 1, weight)
+def _counted(mint: str, value_sol: float) -> AuditRow:
+    return AuditRow(mint, 1, 1, "buy", mint, 1, 0, "SOL", 1, None, value_sol, True, None, False)
 
 
 @pytest.mark.parametrize(
-    ("rows", "ok"),
+    ("rows", "weights", "ok"),
     [
-        ([], True),
-        ([_row(0.0, 0.0)], True),
-        ([_row(1.0, 0.5), _row(1.0, 0.5)], True),
-        ([_row(1.0, 0.5), _row(1.0, 0.5 + 2e-9)], False),
-        ([_row(1.0, 0.0)], False),
-        ([_row(0.0, 1.0)], False),
+        ([], [], True),
+        ([], [("a", 0.0, 0.0)], True),
+        ([_counted("a", 1.0), _counted("b", 0.5), _counted("b", 0.5)], [("a", 1.0, 0.5), ("b", 1.0, 0.5)], True),
+        ([_counted("a", 1.0), _counted("b", 1.0)], [("a", 1.0, 0.5), ("b", 1.0, 0.5 + 2e-9)], False),
+        ([_counted("a", 1.0)], [("a", 1.0, 0.0)], False),
+        ([], [("a", 0.0, 1.0)], False),
+        ([_counted("a", 1.0)], [("a", 1.1, 1.0)], False),
+        ([_counted("a", 1.0), _counted("b", 1.0)], [("a", 1.0, 1.0)], False),
+        ([_counted("a", 1.0)], [("a", 1.0, 0.5), ("b", 1.0, 0.5)], False),
     ],
 )
-def test_the_check_holds_when_weights_sum_to_one_or_nothing_was_bought(rows: list[AllocationRow], ok: bool) -> None:
-    assert check(rows).ok is ok
+def test_the_check_holds_when_rows_make_the_weights_and_these_sum_to_one(
+    rows: list[AuditRow], weights: list[tuple[str, float, float]], ok: bool
+) -> None:
+    assert check(rows, weights).ok is ok

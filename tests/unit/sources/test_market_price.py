@@ -1,4 +1,4 @@
-"""The price of SOL and who is asked for it (`tasks/sources/market.py`, `dexscreener.py`, `jupiter.py`)."""
+"""The price of SOL and who is asked for it (`tasks/sources/market.py`, `prices.py`, `dexscreener.py`, `jupiter.py`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tasks.errors import SourceError
 from tasks.sources.dexscreener import DexScreener, deepest_pair
 from tasks.sources.jupiter import Jupiter
 from tasks.sources.market import sol_price_usd
+from tasks.sources.prices import read_price
 from tasks.sources.waiting import Stopped
 
 BOTH = ("dexscreener", "jupiter")
@@ -50,6 +51,22 @@ def jupiter(service: ScriptedService, clock: FakeClock) -> Iterator[Jupiter]:
     source.close()
 
 
+@pytest.mark.parametrize(
+    ("value", "price"), [("150.1", 150.1), (147.48, 147.48), (150, 150), ("1e-17", 1e-17), ("1000000000", 1e9)]
+)
+def test_a_price_is_a_number_or_a_string_of_one(value: object, price: float) -> None:
+    assert read_price(value) == price
+
+
+UNPRICED: list[object] = ["", "x", "0", "-1", "NaN", "Infinity", "1e10", "1000000001", "1e-400"]
+UNPRICED += [None, True, [], {}, 0, -1, 1e10, 10**400, float("nan"), float("inf")]
+
+
+@pytest.mark.parametrize("value", UNPRICED)
+def test_what_is_no_price_is_none(value: object) -> None:
+    assert read_price(value) is None
+
+
 def test_dexscreener_takes_the_deepest_pool_against_dollars(dexscreener: DexScreener, service: ScriptedService) -> None:
     service.answers += [
         Answer(
@@ -68,7 +85,7 @@ def test_dexscreener_takes_the_deepest_pool_against_dollars(dexscreener: DexScre
     assert service.requests[0].path == f"/tokens/v1/solana/{WSOL}"
 
 
-@pytest.mark.parametrize("price", [None, 150.0, "", "x", "0", "-1", "NaN", "Infinity", "1e10", "1000000001", [], True])
+@pytest.mark.parametrize("price", [None, "", "x", "0", "-1", "NaN", "1e10", [], True])
 def test_dexscreener_passes_over_a_price_that_is_none(
     dexscreener: DexScreener, service: ScriptedService, price: object
 ) -> None:
@@ -122,7 +139,7 @@ def test_jupiter_reads_the_recorded_answer(jupiter: Jupiter, service: ScriptedSe
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], None, {WSOL: None}, {WSOL: {}}] + [{WSOL: {"usdPrice": p}} for p in ("1", True, 0, -1, 1e10, None)]
+    "body", [{}, [], None, {WSOL: None}, {WSOL: {}}] + [{WSOL: {"usdPrice": p}} for p in ("x", True, 0, -1, 1e10, None)]
 )
 def test_jupiter_may_have_no_price(jupiter: Jupiter, service: ScriptedService, body: object) -> None:
     service.answers += [Answer(body)]

@@ -25,7 +25,7 @@ from scripted_service import error as rpc_error
 from tasks.analysis.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from tasks.analysis.transaction import Transaction
 from tasks.errors import SourceError
-from tasks.sources.solana.client import Endpoint, Holdings, SignatureInfo, SolanaClient, Traits
+from tasks.sources.solana.client import Endpoint, HistoryPage, Holdings, SignatureInfo, SolanaClient, Traits
 from tasks.sources.solana.endpoint import line_for
 from tasks.sources.waiting import Stopped
 
@@ -47,6 +47,35 @@ def test_it_lists_signatures(connect: Connect, node: Node, service: ScriptedServ
 def test_it_leaves_out_bounds_that_are_not_given(connect: Connect, node: Node, service: ScriptedService) -> None:
     assert connect().signatures(WALLET) == []
     assert service.requests[0].json["params"] == [WALLET, {"limit": 1000, "commitment": "confirmed"}]
+
+
+def test_a_damaged_entry_spoils_no_page_of_signatures(connect: Connect, node: Node) -> None:
+    unsigned, slotless = listed("x") | {"signature": None}, listed("b") | {"slot": "seven"}
+    node.results["getSignaturesForAddress"] = lambda params: [listed("c"), None, unsigned, slotless]
+    page = connect().signatures(WALLET, limit=4)
+    assert page == [SignatureInfo(name, 7, 3, 1_790_000_000, False) for name in ("c", "b")]
+    assert (page.listed, page.unreadable) == (4, 2)
+
+
+def test_a_short_page_may_hold_nothing_readable(connect: Connect, node: Node) -> None:
+    node.results["getSignaturesForAddress"] = lambda params: [None]
+    page = connect().signatures(WALLET, limit=2)
+    assert (page, page.listed, page.unreadable) == ([], 1, 1)
+
+
+def test_a_full_page_without_a_signature_is_a_fault(connect: Connect, node: Node) -> None:
+    node.results["getSignaturesForAddress"] = lambda params: [None, {}]
+    with pytest.raises(SourceError, match="listed 2 signatures, none of them readable") as caught:
+        connect().signatures(WALLET, limit=2)
+    assert caught.value.permanent
+
+
+@pytest.mark.parametrize("raw", [None, {}, "x"])
+def test_it_refuses_what_is_no_list_of_signatures(connect: Connect, node: Node, raw: object) -> None:
+    node.results["getSignaturesForAddress"] = lambda params: raw
+    with pytest.raises(SourceError, match="not a list") as caught:
+        connect().signatures(WALLET)
+    assert caught.value.permanent
 
 
 def test_it_fetches_transactions_in_one_batch(connect: Connect, node: Node, service: ScriptedService) -> None:
@@ -159,16 +188,74 @@ def test_it_reads_a_page_of_history(connect: Connect, node: Node, service: Scrip
     ]
 
 
+def changed(signature: str, **changes: object) -> dict[str, object]:
+    """A whole transaction of a page of history with some fields replaced; `...` leaves one out."""
+    return {name: value for name, value in (transaction(signature) | changes).items() if value is not ...}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"meta": None}, "meta is missing"),
+        ({"meta": ...}, "meta is missing"),
+        ({"meta": []}, "meta is missing"),
+        ({"meta": {}}, "preTokenBalances is missing"),
+        ({"slot": None}, "slot is missing"),
+        ({"slot": "7"}, "slot is missing"),
+        ({"blockTime": "x"}, "blockTime is missing"),
+        ({"transaction": {"signatures": ["b"]}}, "message is missing"),
+    ],
+)
+def test_a_damaged_entry_of_history_fails_alone(
+    connect: Connect, node: Node, changes: dict[str, object], reason: str
+) -> None:
+    data = [transaction("c"), changed("b", **changes), transaction("a")]
+    node.results["getTransactionsForAddress"] = lambda params: {"data": data, "paginationToken": "5:1"}
+    page = connect().history(WALLET)
+    assert [(info.signature, info.slot, info.failed) for info, _ in page.items] == [(s, 7, False) for s in "cba"]
+    (_, newer), (_, damaged), (_, older) = page.items
+    assert isinstance(newer, Transaction)
+    assert isinstance(older, Transaction)
+    assert isinstance(damaged, SourceError)
+    assert damaged.permanent
+    assert reason in str(damaged)
+    assert (page.next_token, page.unreadable) == ("5:1", 0)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        [],
+        "b",
+        {},
+        changed("b", transaction=None),
+        changed("b", transaction=["AQAB", "base64"]),
+        changed("b", transaction={"signatures": []}),
+        changed("b", transaction={"signatures": [5]}),
+    ],
+)
+def test_an_entry_of_history_without_a_signature_is_counted(connect: Connect, node: Node, entry: object) -> None:
+    node.results["getTransactionsForAddress"] = lambda params: {"data": [transaction("c"), entry, transaction("a")]}
+    page = connect().history(WALLET)
+    assert [info.signature for info, _ in page.items] == ["c", "a"]
+    assert all(isinstance(item, Transaction) for _, item in page.items)
+    assert page.unreadable == 1
+
+
+def test_a_page_of_history_may_hold_nothing_readable(connect: Connect, node: Node) -> None:
+    node.results["getTransactionsForAddress"] = lambda params: {"data": [None, {}], "paginationToken": "5:1"}
+    assert connect().history(WALLET) == HistoryPage([], "5:1", 2)
+
+
 @pytest.mark.parametrize("token", [{}, {"paginationToken": None}, {"paginationToken": ""}])
 def test_the_last_page_of_history_has_no_token(connect: Connect, node: Node, token: dict[str, object]) -> None:
     node.results["getTransactionsForAddress"] = lambda params: {"data": []} | token
     page = connect().history(WALLET)
-    assert (page.items, page.next_token) == ([], None)
+    assert (page.items, page.next_token, page.unreadable) == ([], None, 0)
 
 
-@pytest.mark.parametrize(
-    "raw", [None, [], {"data": None}, {"data": [None]}, {"data": [{}]}, {"data": [], "paginationToken": 5}]
-)
+@pytest.mark.parametrize("raw", [None, [], {"data": None}, {"data": {}}, {"data": [], "paginationToken": 5}])
 def test_it_refuses_a_history_that_cannot_be_read(connect: Connect, node: Node, raw: object) -> None:
     node.results["getTransactionsForAddress"] = lambda params: raw
     with pytest.raises(SourceError) as caught:
@@ -254,7 +341,7 @@ def test_a_stop_in_between_keeps_what_is_there(connect: Connect, node: Node, ser
 def sync(client: SolanaClient, known: str | None) -> None:
     """What a sync asks for, in the least number of requests."""
     new: list[SignatureInfo] = []
-    while len(page := client.signatures(WALLET, until=known, before=new[-1].signature if new else None)) == 1000:
+    while (page := client.signatures(WALLET, until=known, before=new[-1].signature if new else None)).listed == 1000:
         new += page
     new += page
     for start in range(0, len(new), client.batch_size):

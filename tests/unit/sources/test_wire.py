@@ -15,10 +15,12 @@ from tasks.analysis.transaction import TokenBalance
 from tasks.errors import SourceError
 from tasks.sources.solana.wire import (
     SignatureInfo,
+    Signatures,
     parse_balance,
     parse_holdings,
     parse_signatures,
     parse_transaction,
+    read_entries,
 )
 
 WALLET, POOL, LOOKED_UP, TABLE = "W" * 43, "P" * 43, "L" * 43, "T" * 43
@@ -232,13 +234,72 @@ def test_the_recorded_page_of_signatures_is_read_newest_first(samples: pathlib.P
     assert page[0] == SignatureInfo(first, 454435110, 70, 1791433157, False)
 
 
-def test_a_signature_may_lack_time_and_index_but_not_its_verdict() -> None:
-    entry = {"signature": "sig", "slot": 3, "blockTime": None, "err": {"InstructionError": []}}
+def _entry(**changes: Any) -> dict[str, Any]:
+    """Make an entry of a list of signatures; `...` leaves a field out."""
+    entry = {"signature": "sig", "slot": 3, "transactionIndex": 1, "blockTime": 100, "err": None} | changes
+    return {name: value for name, value in entry.items() if value is not ...}
+
+
+def test_a_signature_may_lack_time_and_index() -> None:
+    entry = _entry(blockTime=None, transactionIndex=..., err={"InstructionError": []})
     assert parse_signatures([entry]) == [SignatureInfo("sig", 3, None, None, True)]
-    assert parse_signatures([]) == []
-    for name in ("signature", "slot", "err"):
-        with pytest.raises(SourceError):
-            parse_signatures([{key: value for key, value in entry.items() if key != name}])
+
+
+def test_an_empty_page_of_signatures_lists_nothing() -> None:
+    page = parse_signatures([])
+    assert (page, page.listed, page.unreadable) == ([], 0, 0)
+
+
+@pytest.mark.parametrize("raw", [None, {}, "x", 7])
+def test_what_is_no_list_of_signatures_is_refused_for_good(raw: object) -> None:
+    with pytest.raises(SourceError, match="not a list") as refused:
+        parse_signatures(raw)
+    assert refused.value.permanent
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, [], "sig", 7, {}] + [_entry(signature=s) for s in (..., None, 7, "", "a b", "x" * 129, "\ud800")]
+)
+def test_an_entry_without_a_signature_is_left_out_and_counted(damaged: object) -> None:
+    page = parse_signatures([_entry(signature="b"), damaged, _entry(signature="a")])
+    assert [info.signature for info in page] == ["b", "a"]
+    assert (page.listed, page.unreadable) == (3, 1)
+
+
+def test_a_missing_verdict_leaves_the_transaction_to_be_fetched() -> None:
+    assert parse_signatures([_entry(err=...)]) == [SignatureInfo("sig", 3, 1, 100, False)]
+
+
+@pytest.mark.parametrize("value", ["5", -1, 1.0, True, 2**63, [], {}])
+def test_a_malformed_time_or_index_is_none(value: object) -> None:
+    page = parse_signatures([_entry(blockTime=value, transactionIndex=value)])
+    assert page == [SignatureInfo("sig", 3, None, None, False)]
+
+
+def test_the_slot_above_stands_in_for_a_malformed_one_and_at_the_top_the_one_below() -> None:
+    page = parse_signatures([_entry(slot=slot) for slot in ("9", 9, ..., -1, 7, None)])
+    assert [info.slot for info in page] == [9, 9, 9, 9, 7, 7]
+    assert page.unreadable == 0
+
+
+def test_without_any_slot_no_entry_can_be_used() -> None:
+    page = parse_signatures([_entry(slot=None), _entry(slot="3")])
+    assert (page, page.listed, page.unreadable) == ([], 2, 2)
+
+
+@given(st.lists(JSON | st.builds(_entry, slot=JSON, signature=st.sampled_from(["a", "b"]), err=JSON)))
+def test_entries_are_read_in_place(entries: list[object]) -> None:
+    read = read_entries(entries)
+    assert len(read) == len(entries)
+    page = parse_signatures(entries)
+    assert page == [info for info in read if info is not None]
+    assert page.listed == len(entries) == len(page) + page.unreadable
+
+
+def test_a_page_of_signatures_is_a_list() -> None:
+    infos = [SignatureInfo("sig", 3, None, None, True)]
+    assert Signatures(infos) == infos
+    assert Signatures(infos).listed == 1
 
 
 def _account(mint: str, amount: str, decimals: int = 6) -> dict[str, Any]:
