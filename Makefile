@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
-HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start
+# `-e /dev/null`: settings come from the environment alone, where the doctor saw them, and from no .env file.
+HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start -e /dev/null
 
 .PHONY: help demo run test bench lint pictures clean
 

@@ -18,14 +18,14 @@ from tasks import queues
 from tasks.errors import NotFound, WalletkinError
 from tasks.holders import this_process
 from tasks.records import database
-from tasks.records.models import Analysis, Job, JobAnalysis, JobEvent
+from tasks.records.models import LIVE_JOB, Analysis, Job, JobAnalysis, JobEvent
 
 LEASE_S = 60.0
 RENEW_EVERY_S = 15.0
 MOST_ATTEMPTS = 5
 MOST_LOST_LEASES = 20
 DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
-LIVE = ("queued", "running")
+LIVE = LIVE_JOB
 ENDED = ("succeeded", "failed", "cancelled")
 OVER = ("complete", "failed", "cancelled")  # states of an analysis that waits for nothing any more
 CHUNK = 400

@@ -22,6 +22,7 @@ from webapp.marks import (
     cluster_colour,
     cluster_shape,
     insight,
+    job_kind,
     monogram,
     monogram_colour,
     sprite,
@@ -191,16 +192,6 @@ def times(value: float | None) -> str:
     return UNKNOWN if _is_unknown(value) else f"{_rounded(value, 1)}{NBSP}×"
 
 
-def size(value: int | None) -> str:
-    """Write a number of bytes in decimal units ("3.1 kB")."""
-    if _is_unknown(value):
-        return UNKNOWN
-    for least, unit in ((1_000_000, "MB"), (1_000, "kB")):
-        if value >= least:
-            return f"{_rounded(value / least, 1)}{NBSP}{unit}"
-    return f"{value}{NBSP}B"
-
-
 # Times ----------------------------------------------------------------------------------------------------------
 
 
@@ -208,9 +199,12 @@ def _utc(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def iso(at: float | None) -> str:
-    """Write a time for machines (the ``datetime`` attribute): ISO 8601, whole seconds, Z. None gives ""."""
-    return "" if at is None else _utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso(at: float | None) -> str | None:
+    """Write a time for machines: ISO 8601, Z, to the millisecond where it is no whole second. None stays None."""
+    if at is None:
+        return None
+    precision = "seconds" if float(at).is_integer() else "milliseconds"
+    return _utc(at).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def timestamp(at: float | None) -> str:
@@ -318,7 +312,6 @@ FILTERS = {
         clamp,
         probability,
         times,
-        size,
         iso,
         timestamp,
         moment,
@@ -328,6 +321,7 @@ FILTERS = {
         duration,
         gap,
         sentence,
+        job_kind,
         monogram,
         monogram_colour,
         cluster_colour,

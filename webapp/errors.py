@@ -17,6 +17,7 @@ from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from tasks.errors import Conflict, InputError, NotFound, WalletkinError
+from webapp import polling
 
 log = logging.getLogger("walletkin.web")
 
@@ -45,7 +46,7 @@ MESSAGES = {
     503: "The database does not answer just now; try again in a moment.",
 }
 HINTS = {
-    404: "Check the link. Analyses are removed when they are old.",
+    404: "Check the link.",
     413: "A list of addresses, one on each line, is the smallest form.",
     500: "Nothing you sent is lost: go back and try again.",
     503: "Nothing you sent is lost: go back and try again.",
@@ -74,7 +75,7 @@ def register(app: Flask) -> None:
     """Answer every kind of error."""
     app.register_error_handler(Problem, lambda error: answer(error.status, error.code, str(error), error.details))
     app.register_error_handler(InputError, _input_error)
-    app.register_error_handler(NotFound, lambda error: answer(404, error.code, str(error)))
+    app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(Conflict, lambda error: answer(409, "conflict", str(error)))
     app.register_error_handler(CSRFError, lambda error: answer(400, "csrf", STALE_FORM))
     app.register_error_handler(HTTPException, _http_error)
@@ -85,6 +86,12 @@ def register(app: Flask) -> None:
 
 def _input_error(error: InputError) -> Response:
     return answer(400, "invalid_input", error.reason, [{"line": error.line, "reason": error.reason}])
+
+
+def _not_found(error: NotFound) -> Response:
+    """Answer 404; a poll, which would go on asking after an error, is ended and shown the same."""
+    response = answer(404, error.code, str(error))
+    return polling.gone(response) if polling.is_poll() else response
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -125,7 +132,7 @@ def answer(status: int, code: str, message: str, details: Sequence[Any] = ()) ->
 def _page(status: int, code: str, message: str, details: Sequence[Any]) -> str:
     """Render the error page, or for htmx its content; when even that fails, the sentence alone."""
     context = {"status": status, "code": code, "message": message, "details": list(details)}
-    context |= {"hint": HINTS.get(status), "section": None, "nav": None}
+    context |= {"hint": HINTS.get(status), "section": None}
     try:
         if request.headers.get("HX-Request") == "true":
             return render_block("pages/error.html", "content", **context)

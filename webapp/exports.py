@@ -11,12 +11,15 @@ from typing import Any
 from flask import Response
 
 from tasks.records.models import Analysis
-from webapp.shapes import iso
+from webapp.display import iso
 
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 SOURCE_COLUMNS = ("analysis", "computed_at", "version")
 ROWS_PER_CHUNK = 500
+
+# Where a spreadsheet splits at semicolons or tabs, a formula may also begin inside of our cell, quoted or not.
+INNER_RISK = re.compile(r"""([;\t\r\n][\s"']*)([=+\-@＝＋－＠])""")
 
 
 def cell(value: Any) -> Any:
@@ -27,9 +30,13 @@ def cell(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return cell(" ".join(map(str, value)))
-    if isinstance(value, str) and value.startswith(RISKY) and not NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    return _harmless(value) if isinstance(value, str) else value
+
+
+def _harmless(text: str) -> str:
+    """Put an apostrophe before whatever could be the beginning of a formula."""
+    text = INNER_RISK.sub(r"\1'\2", text)
+    return f"'{text}" if text.startswith(RISKY) and not NUMBER.fullmatch(text) else text
 
 
 def response(

@@ -6,6 +6,7 @@ problems are told together.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import secrets
@@ -62,6 +63,11 @@ class Draft:
     @property
     def parameters(self) -> Parameters:
         return Parameters(**{key: value for key, value in self.values.items() if key != "label"})
+
+    @property
+    def content(self) -> str:
+        """What would be analysed, as one text: equal for the same wallets, labels and parameters only."""
+        return json.dumps([[(row.address, row.label) for row in self.intake.accepted], self.values], sort_keys=True)
 
 
 def blank_form() -> dict[str, Any]:

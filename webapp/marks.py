@@ -1,4 +1,4 @@
-"""The marks of a page: icons, insight badges, monograms, cluster shapes, and the macros that draw them. No figures."""
+"""The marks and names on a page: icons, insights, jobs, monograms, clusters; and the macros. It writes no figures."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ IMPLIED_BY = {
 }
 
 
+JOB_KINDS = {"sync": "Read a wallet", "provisional": "Compare pairs so far", "similarity": "Compare pairs"}
+
+
 def monogram(symbol: str | None, mint: str) -> str:
     """Give the two letters that stand in for a missing logo: of the symbol, or of the mint."""
     letters = [char for char in symbol or "" if char.isalnum()]
@@ -106,6 +109,11 @@ def visible_insights(slugs: Iterable[str]) -> list[str]:
     slugs = list(slugs)
     hidden = set().union(*(IMPLIED_BY.get(slug, set()) for slug in slugs))
     return [slug for slug in slugs if slug not in hidden]
+
+
+def job_kind(kind: str) -> str:
+    """Say what a job of a kind does; a kind without words keeps its name."""
+    return JOB_KINDS.get(kind, kind)
 
 
 def sprite() -> Markup:

@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 import urllib.parse
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Flask, Response, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -39,7 +40,18 @@ class CookieSession(SecureCookieSessionInterface):
 
 def register(app: Flask, settings: Settings) -> None:
     """Set limits, cookie, CSRF protection, host check, proxy handling and headers."""
-    app.config.update(
+    app.config.update(_config(settings))
+    app.session_interface = CookieSession()
+    csrf = CSRFProtect(app)
+    app.before_request(lambda: _refuse_forged(csrf))
+    app.after_request(_Headers(settings, app.jinja_env.globals["asset_version"]))
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+
+
+def _config(settings: Settings) -> dict[str, Any]:
+    return dict(
         SECRET_KEY=settings.secret_key,
         # Named after the key, so that two instances on one machine do not overwrite each other's cookie.
         SESSION_COOKIE_NAME=f"walletkin_{hashlib.sha256(settings.secret_key.encode()).hexdigest()[:8]}",
@@ -56,13 +68,6 @@ def register(app: Flask, settings: Settings) -> None:
         # Its check needs a Referer, which our pages do not send; tokens and Origin do the work.
         WTF_CSRF_SSL_STRICT=False,
     )
-    app.session_interface = CookieSession()
-    csrf = CSRFProtect(app)
-    app.before_request(lambda: _refuse_forged(csrf))
-    app.after_request(_Headers(settings, app.jinja_env.globals["asset_version"]))
-    if settings.proxy_hops:
-        hops = settings.proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
 
 
 def _refuse_forged(csrf: CSRFProtect) -> None:
@@ -147,14 +152,18 @@ def ensure_browser_id() -> str:
     return str(session["browser"])
 
 
-def idempotency_key(sent: str | None) -> str | None:
-    """Return how a request's Idempotency-Key is kept: apart for each browser, or for each address without a cookie."""
+def idempotency_key(sent: str | None, content: str) -> str | None:
+    """Return how a request's Idempotency-Key is kept, None without one.
+
+    Apart for each browser (without a cookie: for each address), and for each content: who goes back, edits the list and
+    sends the form again, sends the same key with another wish.
+    """
     if not sent:
         return None
     if len(sent) > 200:
         raise Problem(400, "invalid_input", "The Idempotency-Key is longer than 200 characters.")
     scope = browser_id() or request.remote_addr or ""
-    return hashlib.sha256(f"{scope}\n{sent}".encode()).hexdigest()
+    return hashlib.sha256("\n".join((scope, sent, content)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

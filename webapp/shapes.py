@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -20,6 +19,7 @@ from tasks.analysis.audit import AuditRow
 from tasks.records import analyses, results, tokens
 from tasks.records.models import Analysis
 from tasks.settings import Settings
+from webapp.display import iso
 
 TIMES = frozenset(
     ("created_at", "finished_at", "started_at", "enqueued_at", "computed_at", "at", "last_updated")
@@ -54,14 +54,6 @@ def settings() -> Settings:
     """Return the settings of the app that answers."""
     found: Settings = current_app.extensions["walletkin"]
     return found
-
-
-def iso(at: float | None) -> str | None:
-    """Write seconds since 1970 as ISO 8601 UTC, to the millisecond where they are no whole number."""
-    if at is None:
-        return None
-    precision = "seconds" if float(at).is_integer() else "milliseconds"
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def jsonable(shape: Any) -> Any:
@@ -100,16 +92,15 @@ def shown_result(analysis: Analysis) -> dict[str, Any] | None:
     return evidence.shown_result(analysis) if analysis.result_id is not None else None
 
 
+def _facts(row: Analysis) -> dict[str, Any]:
+    keys = ("label", "state", "reason", "created_at", "finished_at")
+    return {"id": row.key} | {key: getattr(row, key) for key in keys}
+
+
 def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return an analysis; what a result says is None while there is none."""
     rejected, _ = analyses.intake_rows(row.id)
-    return {
-        "id": row.key,
-        "label": row.label,
-        "state": row.state,
-        "reason": row.reason,
-        "created_at": row.created_at,
-        "finished_at": row.finished_at,
+    return _facts(row) | {
         "parent": _key_of(row.parent_id),
         "parameters": parameters(row),
         "version": row.version,
@@ -122,12 +113,18 @@ def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[
     }
 
 
-def analysis_view(
-    row: Analysis, result: Mapping[str, Any] | None = None, wallets: Sequence[Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Return an analysis for a page: its shape, key and title; without `wallets` it reads them."""
-    shape = analysis(row, result, analyses.wallets(row.id) if wallets is None else wallets)
-    return shape | {"key": row.key, "title": row.label or f"{row.wallets:,} wallets"}
+def analysis_view(row: Analysis, wallets: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """Return what the head of a page says of an analysis; without `wallets` it reads them.
+
+    What the input left out is not in it: that can be megabytes, and polls and most pages do not show it.
+    """
+    shown = analyses.wallets(row.id) if wallets is None else wallets
+    return _facts(row) | {
+        "key": row.key,
+        "title": row.label or f"{row.wallets:,} wallets",
+        "parameters": parameters(row),
+        "wallets": [wallet(one) for one in shown],
+    }
 
 
 def result_view(result: Mapping[str, Any]) -> dict[str, Any]:

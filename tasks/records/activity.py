@@ -11,10 +11,9 @@ from peewee import JOIN, Case, chunked, fn
 
 from tasks.errors import InputError, NotFound
 from tasks.records import database
-from tasks.records.models import Analysis, Job, JobAnalysis, JobEvent
+from tasks.records.models import LIVE_JOB, Analysis, Job, JobAnalysis, JobEvent
 
 CHUNK = 400
-LIVE = ("queued", "running")
 FIELDS = (
     Job.id,
     Job.kind,
@@ -40,7 +39,6 @@ class Waiter:
     key: str
     owner: str | None
     label: str
-    waiting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def job(job_id: str) -> dict[str, Any]:
     """Return one job. Raises NotFound."""
     row = Job.select(*FIELDS).where(Job.id == job_id).dicts().get_or_none()
     if row is None:
-        raise NotFound("There is no such job. Jobs are also removed when they are old.")
+        raise NotFound("There is no such job.")
     return dict(row)
 
 
@@ -115,21 +113,19 @@ def waiters(job_ids: Collection[str]) -> dict[str, list[Waiter]]:
     found: dict[str, list[Waiter]] = {job_id: [] for job_id in job_ids}
     for part in chunked(sorted(found), CHUNK):
         query = (
-            JobAnalysis.select(
-                JobAnalysis.job_id, Analysis.id, Analysis.key, Analysis.owner, Analysis.label, JobAnalysis.state
-            )
+            JobAnalysis.select(JobAnalysis.job_id, Analysis.id, Analysis.key, Analysis.owner, Analysis.label)
             .join(Analysis, JOIN.INNER, on=(Analysis.id == JobAnalysis.analysis_id))
             .where(JobAnalysis.job_id.in_(part))
             .order_by(Analysis.id.desc())
         )
-        for job_id, analysis_id, key, owner, label, state in query.tuples():
-            found[job_id].append(Waiter(analysis_id, key, owner, label, state == "waiting"))
+        for job_id, analysis_id, key, owner, label in query.tuples():
+            found[job_id].append(Waiter(analysis_id, key, owner, label))
     return found
 
 
 def pace(analysis_id: int) -> Pace:
     """Measure the syncs of an analysis; one without syncs has done nothing in no time."""
-    live = Job.state.in_(LIVE)
+    live = Job.state.in_(LIVE_JOB)
     size = fn.COALESCE(Job.total, Case(None, [(live, None)], Job.done))
     query = (
         Job.select(

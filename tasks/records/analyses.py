@@ -11,7 +11,7 @@ from peewee import JOIN, chunked, fn
 
 from tasks.errors import NotFound
 from tasks.records import database
-from tasks.records.models import Analysis, AnalysisIntake, AnalysisWallet, Job, JobAnalysis, Wallet
+from tasks.records.models import LIVE_JOB, Analysis, AnalysisIntake, AnalysisWallet, Job, JobAnalysis, Wallet
 
 LIVE = ("syncing", "provisional", "analysing")
 CHUNK = 500
@@ -120,7 +120,7 @@ def by_key(key: str) -> Analysis:
     """Return the analysis with this public id. Raises NotFound."""
     found: Analysis | None = Analysis.get_or_none(Analysis.key == key)
     if found is None:
-        raise NotFound("There is no such analysis. Check the link; analyses are also removed when they are old.")
+        raise NotFound("There is no such analysis. Check the link.")
     return found
 
 
@@ -213,7 +213,7 @@ def has_live_job(analysis_id: int, kind: str) -> bool:
 
 
 def _is_live(kind: str) -> Any:
-    return (Job.kind == kind) & Job.state.in_(("queued", "running"))
+    return (Job.kind == kind) & Job.state.in_(LIVE_JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +300,6 @@ def _live_syncs(analysis_id: int) -> dict[str, tuple[int, int | None]]:
     query = (
         Job.select(Job.subject, Job.done, Job.total)
         .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
-        .where(JobAnalysis.analysis_id == analysis_id, Job.kind == "sync", Job.state.in_(("queued", "running")))
+        .where(JobAnalysis.analysis_id == analysis_id, Job.kind == "sync", Job.state.in_(LIVE_JOB))
     )
     return {address: (done, total) for address, done, total in query.tuples()}

@@ -281,6 +281,8 @@ class Job(Record):
         )
 
 
+LIVE_JOB = ("queued", "running")  # states of a job that has not ended
+
 # One job per subject among those not ended: two analyses that want the same wallet wait for one.
 Job.add_index(
     SQL("CREATE UNIQUE INDEX IF NOT EXISTS job_active ON job (kind, subject) WHERE state IN ('queued', 'running')")

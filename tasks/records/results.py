@@ -13,7 +13,7 @@ from peewee import JOIN, chunked, fn
 
 from tasks.errors import InputError, NotFound
 from tasks.records import database
-from tasks.records.models import Allocation, Analysis, AnalysisWallet, Job, Pair, Result, Token, Wallet
+from tasks.records.models import LIVE_JOB, Allocation, Analysis, AnalysisWallet, Job, Pair, Result, Token, Wallet
 
 MEASURES = ("overall", "behavioural", "capital", "jaccard", "overlap", "coverage_a", "coverage_b", "holdings")
 SORTS = ("overall", "behavioural", "capital", "overlap")
@@ -88,9 +88,7 @@ def tidy(older_than_s: float = 120.0) -> list[int]:
     A result that was replaced stays for a while, for those who are in the middle of reading it. The result's own row is
     kept, so that no later result takes its number.
     """
-    busy = Job.select(Job.subject).where(
-        Job.kind.in_(("provisional", "similarity")), Job.state.in_(("queued", "running"))
-    )
+    busy = Job.select(Job.subject).where(Job.kind.in_(("provisional", "similarity")), Job.state.in_(LIVE_JOB))
     query = (
         Result.select(Result.id)
         .join(Analysis, JOIN.INNER, on=(Analysis.id == Result.analysis_id))

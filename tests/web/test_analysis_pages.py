@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
 from typing import Any
 
 import pytest
+from flask import template_rendered
 from flask.testing import FlaskClient
 
 from tasks import jobs, lifecycle, queues
@@ -119,6 +122,67 @@ def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, v
     old, new = (client.get(f"{path}{version}", headers=HTMX).text for version in (0, shown))
     assert f'value="{shown}"' in old
     assert f'value="{shown}"' not in new
+
+
+def test_a_poll_of_a_vanished_analysis_ends_and_shows_why(client: FlaskClient) -> None:
+    path = f"/analyses/{'0' * 32}/progress"
+    answer = client.get(path, headers=HTMX | {"HX-Target": "progress"})
+    assert answer.status_code == 286, "on any other status htmx asks again and again"
+    assert "There is no such analysis." in answer.text
+    assert "<html" not in answer.text
+    assert answer.headers["HX-Retarget"] == "#content"
+    assert f'class="{answer.headers["HX-Reselect"].removeprefix(".")}"' in answer.text
+    assert client.get(path).status_code == 404
+    assert client.get(path, headers=HTMX | {"HX-History-Restore-Request": "true"}).status_code == 404
+
+
+def test_what_the_input_left_out_is_read_only_where_it_is_shown(
+    client: FlaskClient, village: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = finish(client, village)
+    a, b = village[:2]
+
+    def forbidden(analysis_id: int) -> None:
+        raise AssertionError("the input was read")
+
+    monkeypatch.setattr(analyses, "intake_rows", forbidden)
+    for path in ("progress", "pairs", f"pairs/{a}/{b}", f"wallets/{a}"):
+        assert client.get(f"/analyses/{key}/{path}", headers=HTMX).status_code in (200, 286), path
+        assert client.get(f"/analyses/{key}/{path}").status_code == 200, path
+
+
+@pytest.mark.parametrize(
+    ("rejected", "duplicates", "shown"), [(3, 2, (3, 2)), (150, 100, (150, 50)), (5_000, 300, (200, 0))]
+)
+def test_very_many_lines_left_out_are_shown_in_part(
+    client: FlaskClient, rejected: int, duplicates: int, shown: tuple[int, int]
+) -> None:
+    wallets = [A, B, *(f"nonsense {i}" for i in range(rejected)), *[A] * duplicates]
+    key = start(client, wallets)
+    page = client.get(f"/analyses/{key}").text
+    assert (page.count("verdict-rejected"), page.count("verdict-duplicate")) == shown
+    assert f"{rejected + duplicates:,} of the list" in page
+    assert ("All rejected lines as JSON" in page) is (sum(shown) < rejected + duplicates)
+    assert len(client.get(f"/analyses/{key}.json").json["rejected"]) == rejected
+
+
+def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village: list[str]) -> None:
+    folder = pathlib.Path(str(client.application.template_folder))
+    macros = "".join(path.read_text() for path in [*folder.glob("macros/*.html"), folder / "base.html"])
+    unread: list[str] = []
+
+    def check(sender: Any, template: Any, context: dict[str, Any], **extra: Any) -> None:
+        source = macros + pathlib.Path(template.filename).read_text()
+        keys = {*context, *(context.get("progress") or ())} - {"g", "request", "session", "csrf_meta_tag"}
+        unread.extend(f"{template.name}: {key}" for key in keys if not re.search(rf"\b{key}\b", source))
+
+    key, (a, b) = finish(client, village), village[:2]
+    with template_rendered.connected_to(check, client.application):
+        for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}"):
+            client.get(f"/analyses/{key}{path}")
+        for path in ("/", "/activity", f"/jobs/{client.get('/activity.json').json['jobs'][0]['id']}"):
+            client.get(path)
+    assert unread == []
 
 
 # Its end

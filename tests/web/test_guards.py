@@ -249,10 +249,27 @@ def test_a_request_gives_its_connection_back(client: FlaskClient) -> None:
     assert database.db.is_closed()
 
 
-@pytest.mark.parametrize(("name", "value"), [("MAX_WALLETS", "many"), ("DATABASE_URL", "mysql://x/y")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_WALLETS", "many"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("DATABASE_URL", "postgresql://walletkin:hunter2@127.0.0.1:1/walletkin"),
+    ],
+)
 def test_a_wrong_setting_is_one_line_and_stops_the_server(tmp_path: pathlib.Path, name: str, value: str) -> None:
     environ = {"PATH": "/usr/bin", "WALLETKIN_DATA_DIR": str(tmp_path), f"WALLETKIN_{name}": value}
     run = subprocess.run([sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert run.returncode == 4, "gunicorn takes it as final, and does not start workers again and again"
     assert run.stderr.count("\n") == 1
     assert f"WALLETKIN_{name}" in run.stderr
+    assert "hunter2" not in run.stderr
+
+
+def test_a_file_that_is_no_database_stops_the_server_with_one_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "walletkin.db").write_text("this is a letter, not a database\n" * 40)
+    environ = {"PATH": "/usr/bin", "WALLETKIN_DATA_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert run.returncode == 4
+    assert run.stderr.count("\n") == 1
+    assert str(tmp_path / "walletkin.db") in run.stderr

@@ -17,6 +17,7 @@ from tests.web.conftest import address, buys, finish, post_form, start, sync, wo
 
 TOKEN = "operator-token-1234"
 A, B, C = (address(i) for i in range(3))
+HTMX = {"HX-Request": "true"}
 REMOTE = {"REMOTE_ADDR": "203.0.113.7"}
 
 
@@ -31,6 +32,35 @@ def failed_job(subject: str) -> str:
 
 def only(client: FlaskClient, query: str = "", **options: Any) -> list[dict[str, Any]]:
     return list(client.get(f"/activity.json{query}", **options).json["jobs"])
+
+
+# Polls
+
+
+def test_the_polls_of_the_log_and_of_a_job_end_when_nothing_is_pending(client: FlaskClient) -> None:
+    start(client, [A, B])
+    job_id = failed_job(A)
+    paths = (f"/jobs/{job_id}", "/activity", "/activity?state=failed")
+    assert [client.get(path, headers=HTMX).status_code for path in paths] == [286, 200, 286]
+    failed_job(B)
+    work()
+    assert [client.get(path, headers=HTMX).status_code for path in paths] == [286, 286, 286]
+    assert [client.get(path).status_code for path in paths] == [200, 200, 200]
+
+
+def test_a_poll_of_a_vanished_job_ends_and_shows_why(client: FlaskClient) -> None:
+    answer = client.get(f"/jobs/{'0' * 32}", headers=HTMX | {"HX-Target": "job"})
+    assert answer.status_code == 286
+    assert "There is no such job." in answer.text
+    assert answer.headers["HX-Reselect"] == ".error-page", "else hx-select would find nothing to show"
+    assert client.get(f"/jobs/{'0' * 32}").status_code == 404
+
+
+def test_every_kind_of_job_has_one_name(client: FlaskClient, village: list[str]) -> None:
+    finish(client, village)
+    page = client.get("/activity").text
+    assert '<option value="similarity">Compare pairs</option>' in page
+    assert ">Compare pairs</a>" in page
 
 
 # Shapes

@@ -202,6 +202,24 @@ def test_a_form_sent_twice_starts_one_analysis(client: FlaskClient) -> None:
     assert post_form(client, "/analyses", sent).location == post_form(client, "/analyses", sent).location
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"addresses": f"{GOOD}{C}\n"},
+        {"addresses": f"{A},cold\n{B}\n"},
+        {"window_days": "30"},
+        {"tau": "0.7"},
+        {"exclude": USDC},
+        {"label": "Autumn"},
+    ],
+)
+def test_going_back_and_editing_makes_another_analysis(client: FlaskClient, edit: dict[str, str]) -> None:
+    sent = {"addresses": GOOD, "label": "Spring", "idempotency_key": "once"}
+    first = post_form(client, "/analyses", sent).location
+    assert post_form(client, "/analyses", sent | edit).location != first
+    assert post_form(client, "/analyses", sent).location == first
+
+
 # Starting by JSON
 
 

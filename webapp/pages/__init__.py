@@ -45,7 +45,7 @@ def register(app: Flask) -> None:
 
 def page(template: str, block: str, *, section: str = "analyses", status: int = 200, **context: Any) -> Response:
     """Render a page, or for htmx the block that its target names (`block` when it names none)."""
-    context |= {"section": section, "nav": section}
+    context |= {"section": section}
     path = f"pages/{template}.html"
     htmx = request.htmx
     if not htmx or htmx.boosted or htmx.history_restore_request:

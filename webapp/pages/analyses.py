@@ -13,13 +13,13 @@ from tasks.records.models import Analysis
 from webapp import forms, intake, security, shapes
 from webapp.errors import Problem, wants_json
 from webapp.pages import analysis_of, data, home, page, progress, see_other
-from webapp.pages.pairs import SORT_TEXTS
 from webapp.shapes import settings
 
 pages = Blueprint("analyses", __name__)
 
 LEAST_WALLETS = 2
 PAIRS_SHOWN = 20
+LEFT_OUT_SHOWN = 200
 TOO_FEW = "An analysis needs at least two wallets; {} of this list can be used."
 
 
@@ -76,7 +76,7 @@ def _new_analysis(draft: forms.Draft) -> NewAnalysis:
         history_limit=settings().history_limit,
         version=lifecycle.VERSION,
         owner=owner,
-        idempotency_key=security.idempotency_key(draft.sent_key),
+        idempotency_key=security.idempotency_key(draft.sent_key, draft.content),
         rejected=[shapes.intake_row(row) for row in found.rejected],
         duplicates=[shapes.intake_row(row) for row in found.duplicates],
     )
@@ -102,33 +102,29 @@ def show(key: str) -> Response:
     analysis = analysis_of(key)
     result = shapes.shown_result(analysis)
     wallets = list(shapes.wallet_views(analysis).values())
-    rejected, duplicates = analyses.intake_rows(analysis.id)
-    context = _result_context(analysis, result) if result else NO_RESULT
     return page(
         "analysis",
         "content",
-        analysis=shapes.analysis_view(analysis, result, wallets),
-        key=key,
+        analysis=shapes.analysis_view(analysis, wallets),
         wallets=wallets,
-        wallets_total=len(wallets),
         incomplete=[one for one in wallets if one["state"] in ("failed", "partial")],
-        rejected=rejected,
-        duplicates=duplicates,
+        left_out=_left_out(analysis),
         progress=progress.progress_view(analysis),
         sort="overall",
-        sorts=SORT_TEXTS,
-        least=None,
         exports=_exports(key) if result else [],
-        progress_url=url_for("analyses.progress", key=key),
-        pairs_url=url_for("pairs.index", key=key),
-        cancel_url=url_for("analyses.cancel", key=key) if analysis.state in analyses.LIVE else None,
-        **context,
+        **(_result_context(analysis, result) if result else NO_RESULT),
     )
 
 
-NO_RESULT: dict[str, Any] = {"pairs": [], "pairs_total": 0, "top_tokens": []} | dict.fromkeys(
-    ("result", "summary", "next_url", "rates")
-)
+def _left_out(analysis: Analysis) -> dict[str, Any]:
+    """Return the lines of the input that were not taken: the first of them, and how many there are."""
+    rejected, duplicates = analyses.intake_rows(analysis.id)
+    rows = [{**row, "verdict": "rejected"} for row in rejected[:LEFT_OUT_SHOWN]]
+    rows += [{**row, "verdict": "duplicate"} for row in duplicates[: LEFT_OUT_SHOWN - len(rows)]]
+    return {"rows": rows, "total": len(rejected) + len(duplicates), "rejected": len(rejected)}
+
+
+NO_RESULT: dict[str, Any] = {"pairs": [], "top_tokens": []} | dict.fromkeys(("result", "summary", "next_url", "rates"))
 
 
 def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +135,6 @@ def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any
         "result": shapes.result_view(result),
         "summary": sums | extra,
         "pairs": shapes.pair_views(analysis, rows),
-        "pairs_total": sums["pairs_kept"],
         "next_url": after and url_for("pairs.index", key=analysis.key, after=after),
         "top_tokens": shapes.with_tokens(sums["top_tokens"]),
         "rates": result["rates"],

@@ -45,7 +45,7 @@ def context(draft: forms.Draft | None = None) -> dict[str, Any]:
 
 
 def intake_view(found: intake.Intake) -> dict[str, Any]:
-    """Return the rows of a list: accepted ones are folded after 50, unless all are asked for, others after 2,000."""
+    """Return the rows of a list: ACCEPTED_SHOWN good ones (or all, when asked for), OTHERS_SHOWN of the others."""
     unfolded = "all" in request.form
     rows = _first(found, len(found.accepted) if unfolded else ACCEPTED_SHOWN)
     shown = sum(row.verdict == "accepted" for row in rows)

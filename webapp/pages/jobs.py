@@ -9,11 +9,13 @@ from flask import Blueprint, Response, request, url_for
 
 from tasks import lifecycle, queues
 from tasks.errors import Conflict
+from tasks.jobs import LIVE
 from tasks.records import activity
 from tasks.records.activity import Waiter
-from webapp import forms, security
+from webapp import forms, polling, security
 from webapp.display import short_address
 from webapp.errors import Problem, wants_json
+from webapp.marks import JOB_KINDS
 from webapp.pages import back_to, data, page, page_url, see_other
 from webapp.security import Reader
 from webapp.shapes import settings
@@ -22,7 +24,6 @@ pages = Blueprint("jobs", __name__)
 
 JOBS_A_PAGE, MOST_JOBS = 50, 200
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-KINDS = {"sync": "Read a wallet", "provisional": "Compare pairs so far", "similarity": "Compare pairs"}
 TIER_NAMES = {tier: name for name, tier in queues.TIERS.items()}
 PLAIN = ("id", "kind", "state", "done", "total", "attempts", "enqueued_at", "started_at", "finished_at")
 
@@ -58,7 +59,7 @@ def _view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]:
         "duration_s": ended - shape["started_at"] if ended and shape["started_at"] else None,
         "url": url_for("jobs.show", job_id=shape["id"], analysis=named),
         "cancel_url": url_for("jobs.cancel", job_id=shape["id"], analysis=named)
-        if visible and shape["state"] in activity.LIVE
+        if visible and shape["state"] in LIVE
         else None,
         "analysis_urls": [url_for("analyses.show", key=key) for key in shape["analyses"] or ()],
     }
@@ -73,7 +74,7 @@ def _subject_label(shape: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 def _read_page(reader: Reader) -> tuple[list[tuple[dict[str, Any], list[Waiter]]], str | None]:
     rows, following = activity.jobs_page(
         state=forms.read_choice("state", STATES),
-        kind=forms.read_choice("kind", tuple(KINDS)),
+        kind=forms.read_choice("kind", tuple(JOB_KINDS)),
         after=request.args.get("after") or None,
         limit=forms.read_limit(JOBS_A_PAGE, MOST_JOBS),
     )
@@ -92,20 +93,21 @@ def show_activity() -> Response:
     """Show the log of jobs, the newest first."""
     found, following = _read_page(security.reader(settings()))
     jobs = [_view(*one) for one in found]
-    after = request.args.get("after")
-    return page(
+    pending = not request.args.get("after") and any(job["state"] in LIVE for job in jobs)
+    answer = page(
         "activity",
         "jobs",
         section="activity",
         jobs=jobs,
         next_url=following and page_url("jobs.activity", after=following),
         filters={"state": request.args.get("state", ""), "kind": request.args.get("kind", "")},
-        states=[("", "All states"), *((state, state.capitalize()) for state in STATES)],
-        kinds=[("", "All kinds"), *KINDS.items()],
-        poll=not after and any(job["state"] in activity.LIVE for job in jobs),
+        states=("", *STATES),
+        kinds=[("", "All kinds"), *JOB_KINDS.items()],
+        poll=pending,
         page_url=page_url("jobs.activity"),
         analysis_key=request.args.get("analysis") or None,
     )
+    return polling.last(answer) if polling.is_poll() and not pending else answer
 
 
 @pages.get("/jobs/<key:job_id>.json")
@@ -119,9 +121,9 @@ def show_json(job_id: str) -> Response:
 def show(job_id: str) -> Response:
     """Show one job with its events."""
     ((shape, waiters),) = _shapes([activity.job(job_id)], security.reader(settings()))
-    live = shape["state"] in activity.LIVE
     here = page_url("jobs.show", job_id=job_id)
-    return page("job", "job", section="activity", job=_view(shape, waiters), poll=live, page_url=here)
+    answer = page("job", "job", section="activity", job=_view(shape, waiters), page_url=here)
+    return polling.last(answer) if polling.is_poll() and shape["state"] not in LIVE else answer
 
 
 @pages.post("/jobs/<key:job_id>/cancel")

@@ -14,7 +14,7 @@ from tasks.records import analyses, database, results
 from tasks.records.models import Analysis, AnalysisWallet
 from webapp import exports, forms, shapes
 from webapp.address_reading import is_address
-from webapp.display import INSIGHTS
+from webapp.display import INSIGHTS, iso
 from webapp.pages import analysis_of, data, page, page_url
 
 pages = Blueprint("pairs", __name__)
@@ -234,7 +234,7 @@ def _show_csv(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Respo
 def _token_cell(row: dict[str, Any], column: str) -> Any:
     if column in ("symbol", "name"):
         return row["token"][column]
-    return shapes.iso(row[column]) if column in shapes.TIMES else row[column]
+    return iso(row[column]) if column in shapes.TIMES else row[column]
 
 
 _PATH = "/analyses/<key:key>/pairs/<address:a>/<address:b>"

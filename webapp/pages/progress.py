@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Flask, Response, make_response, request, url_for
+from flask import Flask, Response, url_for
 
 from tasks.records import activity, analyses
+from tasks.records.analyses import ENDED_WALLET
 from tasks.records.models import Analysis
-from webapp import shapes
+from webapp import polling, shapes
 from webapp.pages import analysis_of, data, page
 
 WALLET_STATES = ("synced", "partial", "failed", "syncing", "waiting")
-ENDED_WALLET = ("synced", "partial", "failed")
 MANY_WALLETS = 500
 POLL_S, POLL_MANY_S = 2, 5
-STOP_POLLING = 286
 TITLES = {"sync": "Read the wallets", "similarity": "Compare the pairs"}
 STAGE_STATES = {"queued": "waiting", "running": "running", "succeeded": "done", "failed": "failed"}
 
@@ -39,16 +38,17 @@ def show(key: str) -> Response:
     analysis = analysis_of(key)
     result = shapes.shown_result(analysis)
     shown = progress_view(analysis)
+    ended = analysis.state not in analyses.LIVE
     answer = page(
         "progress",
         "progress",
-        analysis=shapes.analysis_view(analysis, result),
+        analysis=shapes.analysis_view(analysis, ()),
         progress=shown,
         result=result and shapes.result_view(result),
     )
-    if request.htmx and shown["finished"]:
-        answer = make_response(answer, STOP_POLLING)
-        answer.headers["HX-Redirect"] = shown["analysis_url"]
+    if ended and polling.is_poll():
+        answer.headers["HX-Redirect"] = shapes.analysis_url(analysis)
+        return polling.last(answer)
     return answer
 
 
@@ -69,7 +69,6 @@ def progress_view(analysis: Analysis) -> dict[str, Any]:
     """Return the progress for a page."""
     shape, rows = progress(analysis)
     counts = Counter(row["state"] for row in rows)
-    live = analysis.state in analyses.LIVE
     steps = stages(analysis, rows)
     return shape | {
         "stages": steps,
@@ -77,13 +76,7 @@ def progress_view(analysis: Analysis) -> dict[str, Any]:
         "counts": {state: counts[state] for state in WALLET_STATES},
         "done": _thousandths(rows, steps[1]),
         "total": 1000,
-        "pairs_so_far": _pairs_so_far(analysis),
         "poll_s": POLL_S if len(rows) <= MANY_WALLETS else POLL_MANY_S,
-        "finished": not live,
-        "result_id": analysis.result_id,
-        "url": url_for("analyses.progress", key=analysis.key),
-        "analysis_url": shapes.analysis_url(analysis),
-        "cancel_url": url_for("analyses.cancel", key=analysis.key) if live else None,
     }
 
 
@@ -103,11 +96,6 @@ def _wallet(analysis: Analysis, row: Mapping[str, Any]) -> dict[str, Any]:
     here = {"key": analysis.key, "address": row["address"]}
     keys = ("address", "label", "state", "done", "total", "reason", "truncated")
     return {key: row[key] for key in keys} | {"retry_url": url_for("wallets.retry", **here) if again else None}
-
-
-def _pairs_so_far(analysis: Analysis) -> int | None:
-    result = shapes.shown_result(analysis)
-    return result["summary"]["pairs_kept"] if result else None
 
 
 def stages(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from tasks.evidence import CapitalAudit
 from tasks.records import analyses, results
 from tasks.records.models import Analysis, AnalysisWallet
 from webapp import exports, forms, shapes
+from webapp.display import iso
 from webapp.errors import wants_json
 from webapp.pages import analysis_of, back_to, data, page, page_url, see_other
 from webapp.shapes import settings
@@ -23,7 +24,7 @@ pages = Blueprint("wallets", __name__)
 ROWS_A_PAGE, ROWS_A_LONG_PAGE = 50, 200
 MOST_ROWS, ALL_ROWS = 1_000, 10_000
 CLOSEST = 6
-SHOWS = {"all": "All", "counted": "Counted", "left-out": "Left out"}
+SHOWS = ("all", "counted", "left-out")
 ROW_COLUMNS = ("signature", "slot", "time", "side", "mint", "amount", "decimals", "quote", "quote_amount") + (
     "sol_usd", "value_sol", "counted", "reason", "approximate"
 )  # fmt: skip
@@ -64,7 +65,7 @@ def capital_csv(key: str, address: str) -> Response:
 
 
 def _cell(row: dict[str, Any], column: str) -> Any:
-    return shapes.iso(row[column]) if column in shapes.TIMES else row[column]
+    return iso(row[column]) if column in shapes.TIMES else row[column]
 
 
 @pages.get("/analyses/<key:key>/wallets/<address:address>")
@@ -81,48 +82,40 @@ def capital(key: str, address: str) -> Response:
 
 def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int) -> Response:
     audit = evidence.capital_audit(analysis, wallet)
-    kept = str(forms.read_choice("show", tuple(SHOWS), "all"))
-    rows = [row for row in audit.rows if kept == "all" or row.counted is (kept == "counted")]
-    start = forms.read_offset()
     here = {"key": analysis.key, "address": wallet.wallet.address}
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
-    counts = _counts(audit.rows)
     return page(
         "wallet",
         "audit",
         analysis=shapes.analysis_view(analysis),
         wallet=shapes.wallet_views(analysis, {wallet.position})[wallet.position],
-        rows=shapes.with_tokens([shapes.audit_row(row) for row in rows[start : start + limit]]),
-        row_start=start,
-        row_total=len(rows),
-        counts=counts,
-        show=kept,
-        shows=_shows(endpoint, here, counts),
-        next_url=following and page_url(endpoint, **here, after=following),
-        prev_url=before and page_url(endpoint, **here, after=before),
-        csv_url=url_for("wallets.capital_csv", **here),
-        capital_url=url_for("wallets.capital", **here),
-        pairs_url=url_for("pairs.index", key=analysis.key, wallet=wallet.wallet.address),
+        counts=_counts(audit.rows),
+        weights=shapes.with_tokens(audit.weights),
+        check=audit.check._asdict(),
         pairs=_closest(analysis, wallet),
-        **_sums(audit),
+        csv_url=url_for("wallets.capital_csv", **here),
+        **_rows(audit, endpoint, here, limit),
     )
 
 
-def _sums(audit: CapitalAudit) -> dict[str, Any]:
-    return {"weights": shapes.with_tokens(audit.weights), "check": audit.check._asdict()}
+def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) -> dict[str, Any]:
+    """Return the page of audit rows that the query asks for, and the links to the pages around it."""
+    show = str(forms.read_choice("show", SHOWS, "all"))
+    rows = [row for row in audit.rows if show == "all" or row.counted is (show == "counted")]
+    start = forms.read_offset()
+    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    return {
+        "show": show,
+        "rows": shapes.with_tokens([shapes.audit_row(row) for row in rows[start : start + limit]]),
+        "row_start": start,
+        "next_url": following and page_url(endpoint, **here, after=following),
+        "prev_url": before and page_url(endpoint, **here, after=before),
+    }
 
 
 def _counts(rows: Sequence[AuditRow]) -> dict[str, Any]:
     reasons = Counter(row.reason for row in rows if row.reason)
     counted = sum(row.counted for row in rows)
     return {"all": len(rows), "counted": counted, "left_out": len(rows) - counted, "by_reason": dict(reasons)}
-
-
-def _shows(endpoint: str, here: dict[str, str], counts: dict[str, Any]) -> list[tuple[str, str, int, str]]:
-    return [
-        (value, text, counts[value.replace("-", "_")], url_for(endpoint, **here, show=value))
-        for value, text in SHOWS.items()
-    ]
 
 
 def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[dict[str, Any]]:

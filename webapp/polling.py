@@ -1,0 +1,29 @@
+"""The polls of htmx: which requests are polls, and how one is told that there is nothing more to ask for."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+STOP = 286
+"""The status on which htmx swaps the answer in and asks no more."""
+
+POLLED = ("analyses.progress", "jobs.activity", "jobs.show")
+
+
+def is_poll() -> bool:
+    """Whether htmx asks for the part of a page that it keeps fresh (not for a whole page, as on going back)."""
+    htmx = request.htmx
+    whole = htmx.boosted or htmx.history_restore_request
+    return bool(htmx) and not whole and request.endpoint in POLLED
+
+
+def last(answer: Response) -> Response:
+    """End the poll with this answer."""
+    answer.status_code = STOP
+    return answer
+
+
+def gone(answer: Response) -> Response:
+    """End the poll of something that is no more: the answer, an error, takes the place of the page's content."""
+    answer.headers.update({"HX-Retarget": "#content", "HX-Reswap": "innerHTML", "HX-Reselect": ".error-page"})
+    return last(answer)
