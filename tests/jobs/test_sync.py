@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -326,6 +327,26 @@ def test_a_wallet_that_failed_before_anything_was_listed_is_read_and_counted_onc
     settle(addresses)
     assert {wallet(address).transactions for address in addresses} == {250}
     assert chain.stats()["transactions"] == chain.stats()["distinct_transactions"]
+
+
+def test_the_recorded_damaged_transaction_fails_alone(
+    chain: Simulator, samples: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`broken_data_1.json`, damaged on purpose by its author, stands in the place of one transaction."""
+    addresses = chain.world.addresses[:2]
+    broken = planned(chain, addresses[0])[0][0]
+    damaged = (samples / "transactions" / "broken_data_1.json").read_bytes().strip()[1:-1]
+    render = type(chain.world).render
+
+    def rendered(world: Any, event: Any, encoding: Any) -> bytes:
+        return damaged if world.signature(event) == broken else render(world, event, encoding)
+
+    monkeypatch.setattr(type(chain.world), "render", rendered)
+    analysis = settle(addresses)
+    assert analysis.state == "complete"
+    assert wallet(addresses[0]).state == "partial"
+    assert "1 transaction could not be read" in wallet(addresses[0]).reason
+    assert [row[:4] for row in trades(addresses[0])] == [p for p in planned(chain, addresses[0]) if p[0] != broken]
 
 
 def test_entries_that_nobody_can_read_make_a_wallet_partial(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
