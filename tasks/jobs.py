@@ -276,7 +276,7 @@ def announce(job_ids: Iterable[str]) -> None:
         with database.write():
             Job.update(announced_at=database.clock()).where(Job.id.in_(part)).execute()
     if len(ids) > AT_ONCE:
-        for (queue,) in Job.select(Job.queue).where(Job.id.in_(ids[-1:])).tuples():
+        for queue in {job.queue for job in Job.select(Job.queue).where(Job.id.in_(ids[-1:]))}:
             queues.ask_to_announce(queue)
 
 

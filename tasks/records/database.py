@@ -118,7 +118,11 @@ def now_s() -> float:
 
 
 def write() -> Any:
-    """A write transaction (BEGIN IMMEDIATE on SQLite, so that it never fails half way for want of the lock)."""
+    """A write transaction (BEGIN IMMEDIATE on SQLite, so that it never fails half way for want of the lock).
+
+    Read a query to its end before writing (`list`): on SQLite a half-read one keeps an old view of the database, and
+    the next write of its connection is refused at once when another connection has written since.
+    """
     return db.atomic()
 
 

@@ -228,7 +228,7 @@ def test_a_sync_that_was_given_up_half_way_is_partial_and_goes_on_next_time(
 ) -> None:
     addresses = chain.world.addresses[:2]
     analysis = start(addresses)
-    for job in Job.select():
+    for job in list(Job.select()):
         with monkeypatch.context() as patch:
             stop_after(patch, batches=2)
             runner.run(job.id)
@@ -258,7 +258,7 @@ def test_a_partial_wallet_is_completed_by_the_next_sync(
 ) -> None:
     addresses = chain.world.addresses[:2]
     start(addresses)
-    for job in Job.select():
+    for job in list(Job.select()):
         with monkeypatch.context() as patch:
             stop_after(patch, batches=2)
             runner.run(job.id)
@@ -282,7 +282,7 @@ def test_wherever_a_sync_is_given_up_the_next_one_reads_all_and_counts_it_once(
     settle(addresses)
     chain.set_faults(hide_newest=0)
     start(addresses)
-    for job in Job.select().where(Job.state == "queued"):
+    for job in list(Job.select().where(Job.state == "queued")):
         with monkeypatch.context() as patch:
             stop_after(patch, batches=batches)
             runner.run(job.id)
@@ -304,7 +304,7 @@ def test_a_new_wallet_that_was_given_up_anywhere_is_read_by_the_next_sync(
     reading(history_limit=1350)
     addresses = chain.world.addresses[:2]
     start(addresses)
-    for job in Job.select():
+    for job in list(Job.select()):
         with monkeypatch.context() as patch:
             stop_after(patch, batches=batches)
             runner.run(job.id)
