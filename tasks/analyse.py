@@ -76,7 +76,9 @@ def analyse(claim: jobs.Claim) -> None:
         _close(claim, result_id, participants, rates, pairs, time.monotonic() - started)
         job_ids = lifecycle.result_ready(claim, analysis.id, result_id)
     except BaseException:
-        results.drop_result(result_id)
+        # Unless the swap went through and only its answer was lost, nobody will ever see these rows.
+        if Analysis.get_by_id(analysis.id).result_id != result_id:
+            results.drop_result(result_id)
         raise
     jobs.announce(job_ids)
 

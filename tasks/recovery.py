@@ -16,17 +16,21 @@ UNANNOUNCED_S = 60.0
 LONG_WAIT_S = 3600.0
 
 
-def recover(queue: str) -> list[str]:
-    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again."""
+def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
+    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again.
+
+    A message that is missing for less than `grace_s` may be on its way. A worker that starts allows none: whoever ran
+    before it may have been killed with a message in hand, and one message too many does no harm.
+    """
     with database.session():
         _void_leases_of_the_dead(queue)
         now = database.now_s()
         raised = _raise_long_waiting(queue, now)
         void = jobs.is_claimable() & (Job.queue == queue)
-        quiet = Job.announced_at.is_null() | (Job.announced_at < now - UNANNOUNCED_S)
-        due = Job.due_at.is_null() | (Job.due_at < now - UNANNOUNCED_S)
+        quiet = Job.announced_at.is_null() | (Job.announced_at < now - grace_s)
+        due = Job.due_at.is_null() | (Job.due_at < now - grace_s) | (grace_s == 0)
         held = Job.claim.is_null(False)
-        old = Job.enqueued_at < now - UNANNOUNCED_S
+        old = Job.enqueued_at <= now - grace_s
         query = Job.select(Job.id).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
         lost = [row[0] for row in query.tuples()]
         if lost:

@@ -52,4 +52,4 @@ def recover_enrichment() -> None:
 def start_worker(queue: str) -> None:
     """Migrate, and take up what an earlier worker left behind; every worker does it once, before its first job."""
     database.migrate()
-    recovery.recover(queue)
+    recovery.recover(queue, grace_s=0.0)

@@ -114,6 +114,17 @@ def wait_for_port(port: int, seconds: float = 20) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
+def demo_environ(chain_url: str, seed: int) -> dict[str, str]:
+    """Return the environment in which the program reads a made-up chain as fast as it can, as the demo does."""
+    return {
+        "WALLETKIN_SOLANA_RPC_URL": chain_url,
+        "WALLETKIN_DEXSCREENER_URL": chain_url,
+        "WALLETKIN_JUPITER_URL": chain_url,
+        "WALLETKIN_RPC_REQUESTS_PER_S": "100000",
+        "WALLETKIN_SIMULATOR_SEED": str(seed),
+    }
+
+
 class Program:
     """The system under test as a person runs it: its own processes, its own data folder, spoken to over HTTP."""
 

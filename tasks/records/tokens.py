@@ -34,7 +34,8 @@ CELL_FIELDS = (
 def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
     """Register mints (mint → decimals, where known) and return the id of each; an empty mapping gives an empty one."""
     ids = mint_ids(mints)
-    missing = [mint for mint in mints if mint not in ids]
+    # In one order for everybody: on PostgreSQL two syncs that register the same mints would else wait for each other.
+    missing = sorted(mint for mint in mints if mint not in ids)
     if missing:
         now = database.now_s()
         rows = [(mint, mints[mint], now) for mint in missing]

@@ -43,14 +43,7 @@ def chain() -> Iterator[Simulator]:
 def running(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Program]:
     """The web process and the pipeline worker, as in the demo."""
     folder: pathlib.Path = tmp_path_factory.mktemp("browser")
-    environ = {
-        "WALLETKIN_SOLANA_RPC_URL": chain.url,
-        "WALLETKIN_DEXSCREENER_URL": chain.url,
-        "WALLETKIN_JUPITER_URL": chain.url,
-        "WALLETKIN_RPC_REQUESTS_PER_S": "100000",
-        "WALLETKIN_SIMULATOR_SEED": str(SEED),
-    }
-    with servers.program(folder, environ) as program:
+    with servers.program(folder, servers.demo_environ(chain.url, SEED)) as program:
         yield program
 
 

@@ -26,26 +26,23 @@ SIZES = {"desktop": {"width": 1440, "height": 1000}, "phone": {"width": 390, "he
 def main() -> None:
     TARGET.mkdir(parents=True, exist_ok=True)
     scenario = Scenario(seed=SEED)
-    with Simulator(scenario) as chain, tempfile.TemporaryDirectory() as folder:
-        environ = {
-            "WALLETKIN_SOLANA_RPC_URL": chain.url,
-            "WALLETKIN_DEXSCREENER_URL": chain.url,
-            "WALLETKIN_JUPITER_URL": chain.url,
-            "WALLETKIN_RPC_REQUESTS_PER_S": "100000",
-            "WALLETKIN_SIMULATOR_SEED": str(SEED),
-        }
-        with servers.program(pathlib.Path(folder), environ) as running, sync_playwright() as playwright:
-            sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-            browser = playwright.chromium.launch(executable_path=chromium(), args=sandbox)
-            text = sample_lists(scenario)[0].text
-            lines = [line.partition(",") for line in text.splitlines()]
-            wallets = [{"address": address, "label": label or None} for address, _, label in lines]
-            chain.set_faults(latency_ms=400)
-            waiting = post(running.url, wallets)
-            take(browser, {"progress": waiting})
-            chain.set_faults(latency_ms=0)
-            wait(waiting)
-            take(browser, pages(running.url, waiting))
+    with (
+        Simulator(scenario) as chain,
+        tempfile.TemporaryDirectory() as folder,
+        servers.program(pathlib.Path(folder), servers.demo_environ(chain.url, SEED)) as running,
+        sync_playwright() as playwright,
+    ):
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium(), args=sandbox)
+        text = sample_lists(scenario)[0].text
+        lines = [line.partition(",") for line in text.splitlines()]
+        wallets = [{"address": address, "label": label or None} for address, _, label in lines]
+        chain.set_faults(latency_ms=400)
+        waiting = post(running.url, wallets)
+        take(browser, {"progress": waiting})
+        chain.set_faults(latency_ms=0)
+        wait(waiting)
+        take(browser, pages(running.url, waiting))
     print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET}")
 
 

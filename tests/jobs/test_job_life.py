@@ -290,6 +290,19 @@ def test_recovery_announces_what_a_killed_worker_had_taken_from_the_queue() -> N
     assert recovery.recover("pipeline") == [lost]
 
 
+def test_a_worker_that_starts_waits_for_no_message_that_is_not_there() -> None:
+    forget_messages()
+    lost, waiting = submit("lost", "waiting")
+    with database.write():
+        later = submission.submit("provisional", ["x"], queues.USER, delay_s=30)["x"]
+    jobs.announce([lost, waiting, later])
+    forget_messages()
+    queues.send("pipeline", waiting, 1)
+    assert recovery.recover("pipeline") == []
+    assert sorted(recovery.recover("pipeline", grace_s=0.0)) == sorted([lost, later])
+    assert queues.announced_ids("pipeline") == {lost, waiting, later}
+
+
 def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
     forget_messages()
     (job_id,) = submit("w")

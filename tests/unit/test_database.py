@@ -5,13 +5,14 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from playhouse.schema_diff import diff_models
 
 from tasks.errors import SettingsError
-from tasks.records import database
+from tasks.records import database, tokens
 from tasks.records.models import MODELS, Tick
 from tests.conftest import both_databases
 
@@ -63,3 +64,29 @@ def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: 
     printed = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, printed
     assert sum(b"migrated: 0001_initial" in out for out, _ in printed) == 1
+
+
+@pytest.mark.usefixtures("records")
+def test_syncs_that_register_the_same_mints_at_once_do_not_block_each_other() -> None:
+    names = [f"mint {number}" for number in range(40)]
+    barrier, faults = threading.Barrier(4), []
+
+    def register(turn: int) -> None:
+        order = names[turn * 10 :] + names[: turn * 10]
+        try:
+            with database.session():
+                for round_ in range(5):
+                    barrier.wait()
+                    with database.write():
+                        tokens.ensure_mints({f"{name} of {round_}": 6 for name in order})
+        except Exception as fault:  # a thread's own would be lost
+            faults.append(fault)
+            barrier.abort()
+
+    threads = [threading.Thread(target=register, args=(turn,)) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert tokens.Token.select().count() == 200

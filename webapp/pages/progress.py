@@ -30,7 +30,9 @@ def register(app: Flask) -> None:
 
 def show_json(key: str) -> Response:
     """Give the progress as JSON."""
-    return data(progress(analysis_of(key))[0])
+    analysis = analysis_of(key)
+    rows = analyses.progress_rows(analysis.id)
+    return data(progress(analysis, rows, stages(analysis, rows)))
 
 
 def show(key: str) -> Response:
@@ -52,25 +54,25 @@ def show(key: str) -> Response:
     return answer
 
 
-def progress(analysis: Analysis) -> tuple[dict[str, Any], Sequence[Mapping[str, Any]]]:
-    """Return the progress as design.md shapes it, and the rows it was made from."""
-    rows = analyses.progress_rows(analysis.id)
+def progress(
+    analysis: Analysis, rows: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the progress as the JSON shapes it, from the rows of the wallets and the stages."""
     keys = ("address", "state", "done", "total", "reason")
-    shape = {
+    return {
         "state": analysis.state,
-        "stages": [{key: stage[key] for key in ("name", "state", "done", "total")} for stage in stages(analysis, rows)],
+        "stages": [{key: step[key] for key in ("name", "state", "done", "total")} for step in steps],
         "wallets": [{key: row[key] for key in keys} for row in rows],
         "seconds_left": seconds_left(analysis),
     }
-    return shape, rows
 
 
 def progress_view(analysis: Analysis) -> dict[str, Any]:
     """Return the progress for a page."""
-    shape, rows = progress(analysis)
-    counts = Counter(row["state"] for row in rows)
+    rows = analyses.progress_rows(analysis.id)
     steps = stages(analysis, rows)
-    return shape | {
+    counts = Counter(row["state"] for row in rows)
+    return progress(analysis, rows, steps) | {
         "stages": steps,
         "wallets": [_wallet(analysis, row) for row in rows],
         "counts": {state: counts[state] for state in WALLET_STATES},
