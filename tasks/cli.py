@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     worker.set_defaults(run=_worker)
     simulator = commands.add_parser("simulator", help="serve a made-up chain and market")
     simulator.add_argument("--latency-ms", type=int, default=0, help="wait before every answer")
+    simulator.add_argument("--market-latency-ms", type=int, default=250, help="and before one of the market's")
     simulator.set_defaults(run=_simulator)
     return parser
 
@@ -163,7 +164,7 @@ def _simulator(settings: Settings, options: argparse.Namespace) -> None:
             host.strip("[]"),
             int(port),
             scenario.Scenario(seed=settings.simulator_seed or 0),
-            Faults(latency_ms=options.latency_ms),
+            Faults(latency_ms=options.latency_ms, market_latency_ms=options.market_latency_ms),
             announce=lambda url: print(f"simulator: {url}", flush=True),
         )
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST_MESSAGE = 500
+
 
 class WalletkinError(Exception):
     """Anything that went wrong in a way the program foresaw; its text is a sentence for a person."""
@@ -43,7 +45,8 @@ class SourceError(WalletkinError):
     """
 
     def __init__(self, source: str, message: str, *, permanent: bool, retry_after_s: float | None = None):
-        super().__init__(message)
+        # What a service sends may be part of it, and a database may refuse what cannot be printed.
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in message[:LONGEST_MESSAGE]))
         self.source = source
         self.permanent = permanent
         self.retry_after_s = retry_after_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +44,7 @@ class Desk:
 
     def _disturbed(self, method: str, service: str, target: str, body: bytes, host: str) -> Outcome:
         faults = self.board.faults
-        if faults.latency_ms:
-            time.sleep(faults.latency_ms / 1_000)
+        self.board.pause(self.board.latency_s(service))
         request = _read_json(body) if service == "rpc" else None
         wait_s = self.board.wait_s(service, len(request) if isinstance(request, list) else 1)
         if wait_s:
@@ -56,6 +54,8 @@ class Desk:
         answer = self._answer(method, service, target, request, host)
         if self.board.happens("garble", service):
             answer = garbled(answer, faults)
+        if self.board.happens("hang", service):
+            self.board.pause(faults.hang_s)
         return Outcome(answer, dropped=self.board.happens("drop", service))
 
     def _answer(self, method: str, service: str, target: str, request: object, host: str) -> Answer:

@@ -11,6 +11,11 @@ import orjson
 TARGETS = ("all", "rpc", "market", "dexscreener", "jupiter")
 GARBLES = ("half", "html", "huge", "object")
 DAMAGES = ("keys", "meta", "amounts")
+BAD_PRICES = (
+    *("negative", "zero", "nan", "infinite", "huge", "text", "null"),
+    *("nan_text", "infinite_text", "huge_text"),
+    *("other_chain", "twice", "list", "bare"),
+)
 REFUSALS = ("invalid", "throttled")
 _CHOICES: dict[str, tuple[object, ...]] = {
     "target": TARGETS,
@@ -18,7 +23,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "fail_status": (429, 500, 502, 503, 504),
     "batch_refusal": (0, 403, 413),
 }
-_MEMBERS = {"failing_addresses": REFUSALS, "damaged": DAMAGES}
+_MEMBERS = {"failing_addresses": REFUSALS, "damaged": DAMAGES, "bad_prices": BAD_PRICES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,12 @@ class Faults:
     """All switches; the defaults are a service in good health.
 
     Fractions are of HTTP requests; a `…_next` counts down with each request that it hits. `target` says whom
-    `fail_…`, `drop_…` and `garble_…` hit.
+    `fail_…`, `drop_…`, `garble_…` and `hang_…` hit.
     """
 
     latency_ms: float = 0.0
+    # As much again before an answer of DexScreener or Jupiter; images and the chain do not wait for it.
+    market_latency_ms: float = 0.0
     # Requests a second, batch members counted singly (0: no limit); above it HTTP 429 with Retry-After.
     rpc_requests_per_s: float = 0.0
     market_requests_per_s: float = 0.0
@@ -46,6 +53,10 @@ class Faults:
     garble_fraction: float = 0.0
     garble_next: int = 0
     huge_mb: float = 64.0
+    # The answer is ready, and held back so long.
+    hang_s: float = 30.0
+    hang_fraction: float = 0.0
+    hang_next: int = 0
     # The first so many asks of each signature answer null, as from a node that lags.
     null_first: int = 0
     shuffle_batches: bool = False
@@ -61,6 +72,10 @@ class Faults:
     hide_newest: int = 0
     # DexScreener answers no more pairs than this (0: all).
     max_pairs: int = 0
+    # Mint → what is wrong with every pair and entry of it (`misquotes.py` says what each word does).
+    bad_prices: dict[str, str] = field(default_factory=dict)
+    # A market request that names one of these mints is refused as a whole, with 400.
+    rejected_mints: tuple[str, ...] = ()
 
     def changed(self, changes: Mapping[str, Any]) -> Faults:
         """Return the switches with some of them set anew. Raises ValueError that names the first bad one."""
@@ -111,7 +126,7 @@ def _check_range(name: str, value: Any) -> None:
     allowed = _CHOICES.get(name)
     if allowed is not None and value not in allowed:
         raise ValueError(f"The switch {name!r} takes one of {', '.join(map(str, allowed))}, not {value!r}.")
-    if name in _MEMBERS and not set(value.values()) <= set(_MEMBERS[name]):
+    if name in _MEMBERS and not all(member in _MEMBERS[name] for member in value.values()):
         raise ValueError(f"The values of {name!r} are among {', '.join(_MEMBERS[name])}.")
     if isinstance(value, int | float) and value < 0:
         raise ValueError(f"The switch {name!r} cannot be negative.")

@@ -6,6 +6,7 @@ from html import escape
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tasks.simulator.answers import Answer, json_answer, refusal
+from tasks.simulator.misquotes import is_asked_about, misquoted_answer, misquoted_entries, misquoted_pairs
 from tasks.simulator.quotes import Quoter
 from tasks.simulator.switchboard import Switchboard
 from tasks.simulator.tokens import Token
@@ -51,28 +52,52 @@ class Market:
         return self._logo(parts.path.removeprefix(LOGOS).removesuffix(".svg"))
 
     def _known(self, mints: list[str]) -> list[Token]:
-        self.board.count_mints(mints)
         known = self.world.catalogue.by_mint
         return [known[mint] for mint in dict.fromkeys(mints) if mint in known]
 
+    def _refused(self, service: str, mints: list[str], most: int) -> Answer | None:
+        """Count the mints of a request, and return the refusal of one that asks for too many or for a rejected one."""
+        if len(mints) > most:
+            return refusal(400, f"At most {most} mints.")
+        self.board.count_mints(service, mints)
+        rejected = self.board.faults.rejected_mints
+        return refusal(400, "Invalid address.") if any(mint in rejected for mint in mints) else None
+
+    def _wrong(self, token: Token) -> str | None:
+        return self.board.faults.bad_prices.get(token.mint)
+
     def _pairs(self, quoter: Quoter, text: str, *, latest: bool) -> Answer:
         mints = [mint for mint in unquote(text).split(",") if mint]
-        if len(mints) > _MOST_PAIRED:
-            return refusal(400, f"At most {_MOST_PAIRED} addresses.")
-        tokens = self._known(mints)
-        pairs = [pair for token in tokens for pair in quoter.pairs(token, other_chains=latest)]
+        refused = self._refused("dexscreener", mints, _MOST_PAIRED)
+        if refused:
+            return refused
+        pairs = [
+            pair
+            for token in self._known(mints)
+            for pair in misquoted_pairs(quoter.pairs(token, other_chains=latest), self._wrong(token))
+        ]
         pairs = pairs[: self.board.faults.max_pairs or None]
-        return json_answer({"schemaVersion": "1.0.0", "pairs": pairs or None} if latest else pairs)
+        return self._answer(mints, {"schemaVersion": "1.0.0", "pairs": pairs or None} if latest else pairs)
 
     def _search(self, quoter: Quoter, mints: list[str]) -> Answer:
-        if len(mints) > _MOST_SEARCHED:
-            return refusal(400, f"At most {_MOST_SEARCHED} mints.")
-        return json_answer([entry for token in self._known(mints) if (entry := quoter.listing(token))])
+        refused = self._refused("jupiter", mints, _MOST_SEARCHED)
+        if refused:
+            return refused
+        known = [(token, entry) for token in self._known(mints) if (entry := quoter.listing(token))]
+        return self._answer(mints, [said for token, e in known for said in misquoted_entries(e, self._wrong(token))])
 
     def _prices(self, quoter: Quoter, mints: list[str]) -> Answer:
-        if not 1 <= len(mints) <= _MOST_PRICED:
-            return refusal(400, f"One to {_MOST_PRICED} mints.")
-        return json_answer({token.mint: entry for token in self._known(mints) if (entry := quoter.price(token))})
+        refused = self._refused("jupiter", mints, _MOST_PRICED)
+        if refused or not mints:
+            return refused or refusal(400, f"One to {_MOST_PRICED} mints.")
+        known = [(token, entry) for token in self._known(mints) if (entry := quoter.price(token))]
+        # An object cannot hold a mint twice: what is said last stands.
+        return self._answer(mints, {token.mint: misquoted_entries(e, self._wrong(token))[-1] for token, e in known})
+
+    def _answer(self, mints: list[str], content: object) -> Answer:
+        if is_asked_about(mints, self.board.faults.bad_prices):
+            return misquoted_answer(content)
+        return json_answer(content)
 
     def _logo(self, mint: str) -> Answer:
         token = self.world.catalogue.by_mint.get(mint)

@@ -45,11 +45,11 @@ class Quoter:
         sol, usdc = self.catalogue.tokens[WSOL], self.catalogue.tokens[USDC]
         if token.listing != "both":
             return []
-        if token.index < QUOTES:
-            return [self._pair(token, usdc if token.index == WSOL else sol, 1.0)]
-        if token.index % 29 == 5:  # known only as what another token is quoted in
+        quote = self.quote(token)
+        if quote is None:
             return [self._pair(self._neighbour(token), token, 0.4)]
-        quote = self._neighbour(token) if token.index % 31 == 7 else usdc if token.index % 7 == 0 else sol
+        if token.index < QUOTES:
+            return [self._pair(token, quote, 1.0)]
         pairs = [self._pair(token, quote, 1.0)]
         if token.index < 60 and quote is sol:
             pairs.append(self._pair(token, usdc, 0.3))
@@ -59,9 +59,26 @@ class Quoter:
             pairs.insert(0, self._pair(token, usdc, 2.0) | {"chainId": "base", "priceUsd": "77.7"})
         return pairs
 
+    def quote(self, token: Token) -> Token | None:
+        """Return what the token's best honest pool is quoted in; None when it is only a quote of another token."""
+        sol, usdc = self.catalogue.tokens[WSOL], self.catalogue.tokens[USDC]
+        if token.index < QUOTES:
+            return usdc if token.index == WSOL else sol
+        if _is_only_quote(token):
+            return None
+        if token.index % 31 == 7:
+            return self._neighbour(token)
+        return usdc if token.index % 7 == 0 else sol
+
+    def is_on_curve(self, token: Token) -> bool:
+        """Say whether the token is still on its bonding curve, whose pools show no liquidity."""
+        return token.index % 11 == 0
+
     def _neighbour(self, token: Token) -> Token:
-        place = QUOTES + (token.index - QUOTES + 1) % self.scenario.tokens
-        return self.catalogue.tokens[place]
+        """Return the next token with pools of its own: what is asked for beside it then changes nobody's outcome."""
+        count = self.scenario.tokens
+        following = (self.catalogue.tokens[QUOTES + (token.index - QUOTES + step) % count] for step in range(1, count))
+        return next((other for other in following if other.listing == "both" and not _is_only_quote(other)), token)
 
     def _fake(self, token: Token) -> dict[str, Any]:
         """Return a pool in a junk token that claims the highest liquidity and a price far off."""
@@ -74,7 +91,7 @@ class Quoter:
     def _pair(self, token: Token, quote: Token, part: float) -> dict[str, Any]:
         address = derive_address("pair", token.mint, quote.mint)
         price, liquidity = self.usd(token), self.liquidity(token) * part
-        curve = token.index % 11 == 0
+        curve = self.is_on_curve(token)
         pair: dict[str, Any] = {
             "chainId": "solana",
             "dexId": _CURVES[token.index % 2] if curve else _EXCHANGES[token.index % 4],
@@ -161,6 +178,10 @@ class Quoter:
 
     def _launch_text(self, token: Token) -> str:
         return _text_time(self.scenario.start_at + max(token.launched_s, -3e7))
+
+
+def _is_only_quote(token: Token) -> bool:
+    return token.index >= QUOTES and token.index % 29 == 5
 
 
 def _naming(token: Token) -> dict[str, str]:

@@ -94,3 +94,8 @@ def plain_scenario(wallets: int, transactions: int, **changes: object) -> Scenar
         "long_history": 0,
     }
     return Scenario(**(fields | changes))  # type: ignore[arg-type]  # the fields are named by the caller
+
+
+def market_scenario(tokens: int, seed: int = 7, **changes: object) -> Scenario:
+    """Return a scenario of so many tokens and one wallet: for tests of the market (`expected.py` says what to find)."""
+    return plain_scenario(1, 12, **({"tokens": tokens, "seed": seed} | changes))

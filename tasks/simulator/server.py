@@ -60,11 +60,12 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Stop serving and close every connection; may be called twice, or without a start."""
+        """Stop serving and close every connection, held-back answers too; may be called twice, or without a start."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        self.board.end_pauses()
 
     def __enter__(self) -> Simulator:
         return self.start()

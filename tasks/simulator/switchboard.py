@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from random import Random
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from tasks.simulator.faults import Faults
+from tasks.simulator.pace import Busiest
 
 
 class Bucket:
@@ -40,6 +41,7 @@ class Switchboard:
         self._clock = clock
         self._rnd = Random(f"{seed}/faults")
         self._lock = Lock()
+        self._over = Event()
         self._buckets: dict[str, Bucket] = {}
         self._nulls: Counter[str] = Counter()
         self.reset()
@@ -65,7 +67,7 @@ class Switchboard:
             return ceil(bucket.wait_s(rate, cost, self._clock()))
 
     def happens(self, fault: str, service: str) -> bool:
-        """Say whether `fail`, `drop` or `garble` hits this request."""
+        """Say whether `fail`, `drop`, `garble` or `hang` hits this request."""
         with self._lock:
             faults = self.faults
             targets = ("all", service, "rpc" if service == "rpc" else "market")
@@ -77,6 +79,21 @@ class Switchboard:
                 return True
             fraction: float = getattr(faults, f"{fault}_fraction")
             return fraction > 0 and self._rnd.random() < fraction
+
+    def latency_s(self, service: str) -> float:
+        """Return how long an answer of the service is to take at least."""
+        faults = self.faults
+        market_ms = faults.market_latency_ms if service in ("dexscreener", "jupiter") else 0.0
+        return (faults.latency_ms + market_ms) / 1_000
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until the simulator stops."""
+        if seconds:
+            self._over.wait(seconds)
+
+    def end_pauses(self) -> None:
+        """Let nothing wait any more, now and later."""
+        self._over.set()
 
     def is_not_yet_visible(self, signature: str) -> bool:
         """Say whether this ask of a signature is among those that answer null."""
@@ -102,12 +119,17 @@ class Switchboard:
             self._methods: Counter[str] = Counter()
             self._batches: Counter[int] = Counter()
             self._signatures: Counter[str] = Counter()
-            self._mints: Counter[str] = Counter()
+            self._mints: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            self._seconds: defaultdict[str, Busiest] = defaultdict(lambda: Busiest(1.0))
+            self._minutes: defaultdict[str, Busiest] = defaultdict(lambda: Busiest(60.0))
 
     def count_request(self, service: str) -> None:
         """Count one HTTP request to `rpc`, `dexscreener`, `jupiter` or `logos`."""
         with self._lock:
+            now_s = self._clock()
             self._http[service] += 1
+            self._seconds[service].add(now_s)
+            self._minutes[service].add(now_s)
 
     def count_status(self, status: int) -> None:
         """Count one HTTP answer; a dropped connection counts as 0."""
@@ -129,13 +151,17 @@ class Switchboard:
         with self._lock:
             self._signatures[signature] += 1
 
-    def count_mints(self, mints: Iterable[str]) -> None:
-        """Count the mints of one market request."""
+    def count_mints(self, service: str, mints: Iterable[str]) -> None:
+        """Count the mints of one market request that got past the rate limit and `fail_…`."""
         with self._lock:
-            self._mints.update(mints)
+            self._mints[service].update(mints)
 
     def stats(self) -> dict[str, Any]:
-        """Return all counts since the start or the last reset."""
+        """Return all counts since the start or the last reset.
+
+        `largest_mint_count`: by service, how often it was asked for the mint that it was asked for most.
+        `busiest_second`, `busiest_minute`: by service, the most HTTP requests in any such stretch, refused ones too.
+        """
         with self._lock:
             return {
                 "http": sum(self._http.values()),
@@ -147,6 +173,10 @@ class Switchboard:
                 "largest_batch": max(self._batches, default=0),
                 "transactions": self._signatures.total(),
                 "distinct_transactions": len(self._signatures),
-                "mints": self._mints.total(),
-                "distinct_mints": len(self._mints),
+                "mints": sum(mints.total() for mints in self._mints.values()),
+                "distinct_mints": len(set().union(*self._mints.values())),
+                "mints_by_service": {service: mints.total() for service, mints in self._mints.items()},
+                "largest_mint_count": {s: max(mints.values(), default=0) for s, mints in self._mints.items()},
+                "busiest_second": {service: busiest.most for service, busiest in self._seconds.items()},
+                "busiest_minute": {service: busiest.most for service, busiest in self._minutes.items()},
             }

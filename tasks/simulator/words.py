@@ -20,13 +20,20 @@ _CREATURES = """
 ADJECTIVES, NOUNS = _ADJECTIVES.split(), _NOUNS.split()
 EPITHETS, CREATURES = _EPITHETS.split(), _CREATURES.split()
 
-# Names that try to break a page, a CSV or a reader's trust; (name, symbol) by popularity rank.
+# Names that try to break a page, a CSV, a database or a reader's trust; (name, symbol) by popularity rank. Two tokens
+# that call themselves USDC are no USDC: one is spelt with a Cyrillic letter, one exactly.
 HOSTILE_NAMES = {
+    7: ("USDC", "USDC"),
     9: ("<img src=x onerror=alert(1)>", "<b>XSS</b>"),
+    13: ('" autofocus onfocus="alert(1)" x=\'>', "'\"><svg onload=alert(1)>"),
     17: ("\u202eniop eht esreveR\u202c", "\u202eTLR"),
+    20: ("\U0001f680\U0001f468\u200d\U0001f469\u200d\U0001f467\U0001f315", "\U0001f680"),
     24: ("Very long " * 40, "LONG" * 16),
+    28: ("\u0301\u0323\u0489" * 12, "\u0336\u0301"),
     31: ("USD Coin", "USD\u0421"),
+    34: ("Endless " + "a" * 9_992, "ENDLESS" * 100),
     38: ('=HYPERLINK("http://example.invalid","claim")', "=1+1"),
     45: ("Robert'); DROP TABLE token;--", "BOBBY"),
+    49: ("Nul\u0000", "NUL\u0000"),
     52: ("Zero\u200bWidth\u0000Null\ufeff", "Z\u200bW"),
 }

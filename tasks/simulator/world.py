@@ -14,7 +14,7 @@ from tasks.simulator.events import Event, PlannedTrade, planned_trades
 from tasks.simulator.groups import plan_unit
 from tasks.simulator.ledger import Ledger
 from tasks.simulator.samples import SampleList, sample_lists
-from tasks.simulator.scenario import Group, Scenario, plain_scenario
+from tasks.simulator.scenario import Group, Scenario, market_scenario, plain_scenario
 from tasks.simulator.tokens import Catalogue, Token, build_catalogue
 from tasks.simulator.wire import Encoding, render
 
@@ -27,6 +27,7 @@ __all__ = [
     "World",
     "build_world",
     "failing_address",
+    "market_scenario",
     "plain_scenario",
     "sample_lists",
 ]

@@ -6,7 +6,9 @@ Texts of errors never hold an address, because its query or path may carry an AP
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import threading
 import time
 import weakref
@@ -20,10 +22,12 @@ import urllib3
 from urllib3.util import Retry
 
 from tasks.errors import SourceError
+from tasks.sources.deadline import ImpatientAdapter
 
 MEGABYTE = 1024 * 1024
 RETRY_AFTER_CAP_S = 120
 CHUNK_BYTES = 64 * 1024
+LONGEST_INTEGER = 1000
 SECRET_LENGTH = 8  # shorter parts of an address (v1, solana) are words, not keys
 
 # urllib3 logs every path with its query on DEBUG, and with it the API key.
@@ -115,27 +119,29 @@ class Http:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            session.mount("http://", ImpatientAdapter())
+            session.mount("https://", ImpatientAdapter())
             session.headers.update({"Accept": "application/json", "User-Agent": "walletkin"})
             with self._lock:
                 self._sessions.add(session)
         return session
 
     def _exchange(self, method: str, url: str, **options: Any) -> Any:
+        until = time.monotonic() + self.deadline_s
         try:
             with self._session().request(
                 method, url, stream=True, allow_redirects=False, timeout=self.timeout, **options
             ) as response:
                 if not 200 <= response.status_code < 300:
-                    raise self._refusal(response, url)
-                return self._parsed(self._body(response, self.max_bytes), response)
+                    raise self._refusal(response, until)
+                return self._parsed(self._body(response, self.max_bytes, until), response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             fault = self._fault(error)
         # Raised out here, so that the library's error, whose text holds the whole address, is not chained to it.
         raise fault
 
-    def _body(self, response: requests.Response, cap: int) -> bytes:
+    def _body(self, response: requests.Response, cap: int, until: float) -> bytes:
         """Read it all, unpacked. `read1` returns what has arrived, so that a trickle cannot outlast the deadline."""
-        until = time.monotonic() + self.deadline_s
         body = bytearray()
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             body += chunk
@@ -148,14 +154,14 @@ class Http:
 
     def _parsed(self, body: bytes, response: requests.Response) -> Any:
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
+            return parse_json(body)
+        except ValueError:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip()[:40]
         if "json" in kind or not kind:
             raise self._temporary("answered with something that is not JSON, or only with a part of it")
         raise self._temporary(f"answered with something that is not JSON ({kind})")
 
-    def _refusal(self, response: requests.Response, url: str) -> HttpError:
+    def _refusal(self, response: requests.Response, until: float) -> HttpError:
         status = response.status_code
         text = _REASONS.get(status, str(status))
         if 300 <= status < 400:
@@ -164,15 +170,15 @@ class Http:
             self.source,
             f"{self.label} answered {text}",
             status=status,
-            answer=self._quietly(response),
+            answer=self._quietly(response, until),
             permanent=400 <= status < 500 and status not in (408, 425, 429),
             retry_after_s=retry_after_s(response.headers.get("Retry-After")),
         )
 
-    def _quietly(self, response: requests.Response) -> object:
+    def _quietly(self, response: requests.Response, until: float) -> object:
         """The JSON beside a status that says enough alone; None when it cannot be read."""
         try:
-            return orjson.loads(self._body(response, CHUNK_BYTES))
+            return parse_json(self._body(response, CHUNK_BYTES, until))
         except (SourceError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError):
             return None
 
@@ -191,6 +197,24 @@ class Http:
 
     def _temporary(self, text: str) -> SourceError:
         return SourceError(self.source, f"{self.label} {text}", permanent=False)
+
+
+def parse_json(body: bytes) -> Any:
+    """Read JSON, also with numbers that are none of JSON's (NaN, 1e400) or of hundreds of digits, so that a bad one
+    does not spoil the rest of an answer. Strings may hold lone surrogates. `ValueError` when it cannot be read.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(body, parse_int=_read_integer)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def _read_integer(text: str) -> int | float:
+    """Read an integer; infinity instead of one that would take long, or that Python refuses, to be turned into text."""
+    return int(text) if len(text) <= LONGEST_INTEGER else math.inf
 
 
 def retry_after_s(header: str | None) -> float | None:

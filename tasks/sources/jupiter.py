@@ -1,32 +1,37 @@
-"""Asks Jupiter for prices of tokens. Keeps nothing.
+"""Asks Jupiter about tokens. Keeps nothing.
 
-Shapes and limits after https://dev.jup.ag (price v3, read 2026-11-24): one request in two seconds without a key, one a
-second with a free one.
+Shapes and limits after https://dev.jup.ag (price v3 and tokens v2, read 2026-11-24): one request in two seconds without
+a key, one a second with a free one, counted over all kinds of requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.analysis.addresses import WSOL
 from tasks.errors import SourceError
-from tasks.sources.http import Http, host_of
-from tasks.sources.limits import limiter_for
-from tasks.sources.prices import read_price
+from tasks.sources.asking import Asking, asked_once, gate_name
+from tasks.sources.gates import gate_for
+from tasks.sources.listing import Listing, members, read_listing, text
+from tasks.sources.prices import read_amount, read_price
 from tasks.sources.waiting import CLOCK, Clock, Stop, Stopped
 
 SOURCE = "jupiter"
 LABEL = "Jupiter"
 URL = "https://api.jup.ag"
-MINTS_PER_PRICE_REQUEST = 50
+MINTS_PER_REQUEST = 100
 REQUESTS_PER_S_KEYLESS = 0.5
 REQUESTS_PER_S_WITH_KEY = 1.0
 WINDOW_S = 60
 
 
 class Jupiter:
-    """Asks Jupiter at its rate. Threads may share it. All methods raise `SourceError`."""
+    """Asks Jupiter. Threads may share it. All methods raise `SourceError`."""
+
+    name = SOURCE
+    label = LABEL
+    mints_per_request = MINTS_PER_REQUEST
 
     def __init__(
         self,
@@ -39,32 +44,65 @@ class Jupiter:
     ):
         self._url = url.rstrip("/")
         self._headers = {"x-api-key": api_key} if api_key else {}
-        self._http = Http(SOURCE, label=LABEL)
         rate = REQUESTS_PER_S_WITH_KEY if api_key else REQUESTS_PER_S_KEYLESS
-        self._limiter = limiter_for(f"{SOURCE}-{host_of(url)}", rate, WINDOW_S, redis_url, clock)
+        self.gate = gate_for(gate_name(SOURCE, url, api_key), rate, WINDOW_S, redis_url, clock)
+        self._asking = Asking(SOURCE, LABEL, self.gate)
         self._stop = stop
 
-    def prices(self, mints: Sequence[str]) -> Mapping[str, Any]:
-        """Fetch mint → price entry (`usdPrice`, `decimals`, …) of up to 50 mints; those without a price are missing."""
-        if len(mints) > MINTS_PER_PRICE_REQUEST:
-            raise ValueError(f"Jupiter prices {MINTS_PER_PRICE_REQUEST} mints at once, not {len(mints)}")
-        if not mints:
+    def listings(self, mints: Sequence[str]) -> dict[str, Listing]:
+        """Ask once about up to 100 mints, else `ValueError`; return mint → listing, without those that are not known.
+
+        The caller has taken a permission at `gate`, which learns what came of it. No mint gives none without asking.
+        """
+        once = asked_once(mints, MINTS_PER_REQUEST, LABEL)
+        if not once:
             return {}
-        if not self._limiter.acquire(stop=self._stop):
-            raise Stopped(SOURCE)
-        answer = self._http.get(f"{self._url}/price/v3", params={"ids": ",".join(mints)}, headers=self._headers)
-        if not isinstance(answer, dict):
-            raise SourceError(SOURCE, f"{LABEL} answered with something that is no list of prices", permanent=False)
-        return answer
+        query = {"query": ",".join(once)}
+        entries = self._asking.get(f"{self._url}/tokens/v2/search", list, params=query, headers=self._headers)
+        return _listings_of(entries, set(once))
 
     def sol_usd(self) -> float:
-        """Fetch the price of one SOL in USD."""
-        entry = self.prices([WSOL]).get(WSOL)
-        price = read_price(entry.get("usdPrice")) if isinstance(entry, dict) else None
+        """Fetch the price of one SOL in USD, once the gate permits it."""
+        if not self.gate.wait(self._stop, urgent=True):
+            raise Stopped(SOURCE)
+        entries = self._asking.get(f"{self._url}/price/v3", dict, params={"ids": WSOL}, headers=self._headers)
+        price = read_price(members(entries.get(WSOL)).get("usdPrice"))
         if price is None:
             raise SourceError(SOURCE, f"{LABEL} has no usable price of SOL", permanent=False)
         return price
 
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
-        self._http.close()
+        self._asking.close()
+
+
+def _listings_of(entries: list[Any], mints: set[str]) -> dict[str, Listing]:
+    """The first usable entry of each of `mints`."""
+    listings: dict[str, Listing] = {}
+    for entry in map(members, entries):
+        mint = text(entry.get("id"))
+        if mint in mints and mint not in listings and (listing := _listing(mint, entry)):
+            listings[mint] = listing
+    return listings
+
+
+def _listing(mint: str, entry: dict[str, Any]) -> Listing | None:
+    return read_listing(
+        mint,
+        SOURCE,
+        name=entry.get("name"),
+        symbol=entry.get("symbol"),
+        decimals=entry.get("decimals"),
+        image=entry.get("icon"),
+        price=entry.get("usdPrice"),
+        liquidity=entry.get("liquidity"),
+        volume=_volume(members(entry.get("stats24h"))),
+        market_cap=entry.get("mcap"),
+    )
+
+
+def _volume(stats: dict[str, Any]) -> float | None:
+    """What was bought and sold; None when neither is known."""
+    sides = [read_amount(stats.get(side)) for side in ("buyVolume", "sellVolume")]
+    known = [side for side in sides if side is not None]
+    return sum(known) if known else None

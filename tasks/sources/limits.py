@@ -1,5 +1,5 @@
 """Keeps the requests of all threads, and with Redis of all processes, under a service's rate. It sends no request and
-knows no service; the counting is done by the library `limits`.
+knows no service; the counting is done in `windows.py`.
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import redis
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import MovingWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from tasks.sources.waiting import CLOCK, SLICE_S, Clock, Stop
+from tasks.sources.windows import OwnWindow, SharedWindow
 
 log = logging.getLogger(__name__)
 
@@ -26,81 +22,22 @@ log = logging.getLogger(__name__)
 MARGIN_S = 1
 POLL_S = 0.1
 REDIS_AWAY_S = 30.0
-REDIS_TIMEOUT_S = 1.0
 
 _limiters: dict[tuple[object, ...], RateLimiter] = {}
+_endings: list[Callable[[], None]] = []
 _lock = threading.Lock()
 
 T = TypeVar("T")
-
-
-class Window(Protocol):
-    """Where the permissions of one limiter are counted."""
-
-    def hit(self, cost: int) -> bool: ...
-    def pause(self, seconds: float) -> None: ...
-    def paused_s(self) -> float: ...
-
-
-class OwnWindow:
-    """The permissions of this process alone, in its memory."""
-
-    def __init__(self, item: RateLimitItem, name: str, clock: Clock):
-        self._item, self._name, self._clock = item, name, clock
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._until = -math.inf
-        # MemoryStorage drops a key's lock when the key has run empty, while somebody may be waiting for it.
-        self._lock = threading.Lock()
-
-    def hit(self, cost: int) -> bool:
-        with self._lock:
-            return self._limiter.hit(self._item, self._name, cost=cost)
-
-    def pause(self, seconds: float) -> None:
-        with self._lock:
-            self._until = max(self._until, self._clock.now() + seconds)
-
-    def paused_s(self) -> float:
-        return max(0.0, self._until - self._clock.now())
-
-
-class SharedWindow:
-    """The permissions of every process that uses the same Redis. Its methods raise `redis.RedisError`."""
-
-    def __init__(self, item: RateLimitItem, name: str, redis_url: str):
-        self._item, self._name = item, name
-        self._pool = redis.ConnectionPool.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._limiter = MovingWindowRateLimiter(RedisStorage(redis_url, connection_pool=self._pool))
-        self._redis = redis.Redis(connection_pool=self._pool)
-        self._pause_key = f"walletkin:pause:{name}"
-
-    def hit(self, cost: int) -> bool:
-        return self._limiter.hit(self._item, self._name, cost=cost)
-
-    def pause(self, seconds: float) -> None:
-        if seconds > self.paused_s():
-            self._redis.set(self._pause_key, 1, px=max(1, math.ceil(seconds * 1000)))
-
-    def paused_s(self) -> float:
-        return max(0, int(self._redis.pttl(self._pause_key))) / 1000
-
-    def close(self) -> None:
-        self._pool.disconnect()
 
 
 class RateLimiter:
     """At most `per_s` units a second, counted over a moving window, for everybody who uses the same limiter.
 
     `window_s` is the window that the service counts in; below one unit a window it is stretched until one fits.
-    With `redis_url`, limiters of the same name and rate share their window across processes and machines (whose clocks
-    must agree within a second); while Redis is away each process keeps the rate alone. `paced`: after so many units
-    this process waits until their time at the rate is over, instead of spending a whole window at once, which a service
-    that counts by the second would refuse. `ValueError` when `per_s` is not a finite number above 0.
+    With `redis_url`, limiters of the same name and rate share their window across processes and machines, on the clock
+    of Redis; while Redis is away, or has lost the window, each process still keeps the rate alone. `paced`: after so
+    many units this process waits until their time at the rate is over, instead of spending a whole window at once,
+    which a service that counts by the second would refuse. `ValueError` when `per_s` is not a finite number above 0.
     """
 
     def __init__(
@@ -119,14 +56,15 @@ class RateLimiter:
         self.name = name
         self.capacity = max(1, math.floor(per_s * window_s + 1e-9))
         self._clock = clock
+        self._per_s = per_s
         self._unit_s = 1 / per_s if paced else 0.0
         self._next_at = -math.inf
-        item = RateLimitItemPerSecond(self.capacity, window_s + MARGIN_S, namespace="walletkin")
-        self._own = OwnWindow(item, name, clock)
-        self._shared = SharedWindow(item, name, redis_url) if redis_url else None
+        self._own = OwnWindow(self.capacity, window_s + MARGIN_S, clock)
+        self._shared = SharedWindow(name, self.capacity, window_s + MARGIN_S, redis_url) if redis_url else None
         self._redis_again_at = -math.inf
         # Held by whoever waits next, so that small requests cannot for ever overtake a large one.
         self._turn = threading.Lock()
+        self._own_lock = threading.Lock()
 
     def acquire(self, cost: int = 1, stop: Stop | None = None) -> bool:
         """Wait until `cost` units fit the window and take them; False, with nothing taken, once `stop` says so.
@@ -143,9 +81,18 @@ class RateLimiter:
         finally:
             self._turn.release()
 
+    def try_acquire(self, cost: int = 1, *, spare: int = 0, pace: int = 0) -> float:
+        """Take `cost` units, unless fewer than `spare` would be left or there is a pause; waits for nothing.
+
+        0.0 when they were taken, else about how many seconds later they may be. With a `pace`, processes that share the
+        limiter take no more than so many units in their time at the rate; one alone keeps its pace itself.
+        """
+        return self.paused_s() or self._take(cost, spare, pace)
+
     def pause(self, seconds: float) -> None:
         """Let nobody who shares this limiter go before `seconds` have passed; a longer pause stays."""
-        self._own.pause(seconds)
+        with self._own_lock:
+            self._own.pause(seconds)
         self._through_redis(lambda shared: shared.pause(seconds))
 
     def paused_s(self) -> float:
@@ -159,22 +106,25 @@ class RateLimiter:
 
     def _wait_for(self, cost: int, stop: Stop | None) -> bool:
         while self._clock.wait(max(self.paused_s(), self._next_at - self._clock.now()), stop):
-            if self._hit(cost):
+            rest = self._take(cost)
+            if not rest:
                 self._next_at = max(self._next_at, self._clock.now()) + cost * self._unit_s
                 return True
-            self._clock.sleep(POLL_S)
+            self._clock.sleep(min(rest, POLL_S))
         return False
 
-    def _hit(self, cost: int) -> bool:
-        """Take from the shared window. The own one is told, so that it knows the past when Redis goes away."""
-        shared = self._through_redis(lambda window: window.hit(cost))
-        if shared is None:
-            return self._own.hit(cost)
-        if shared:
-            self._own.hit(cost)
-        return shared
+    def _take(self, cost: int, spare: int = 0, pace: int = 0) -> float:
+        """Take from both windows: the own one knows the past when Redis goes away, was flushed or was set forward."""
+        with self._own_lock:
+            rest, known = self._own.rest_s(cost, spare), self._own.held()
+        pace_s = pace / self._per_s
+        rest = rest or self._through_redis(lambda w: w.take(cost, spare, known=known, pace=pace, pace_s=pace_s)) or 0.0
+        if rest:
+            return rest
+        with self._own_lock:
+            return self._own.take(cost, spare)
 
-    def _through_redis(self, question: Callable[[Window], T]) -> T | None:
+    def _through_redis(self, question: Callable[[SharedWindow], T]) -> T | None:
         """Ask the shared window; None when there is none, or while Redis is away."""
         if self._shared is None or self._clock.now() < self._redis_again_at:
             return None
@@ -217,9 +167,16 @@ def limiter_for(
         return _limiters[key]
 
 
+def at_close(ending: Callable[[], None]) -> None:
+    """Have `close_limiters` call `ending` too, for what is built on limiters."""
+    _endings.append(ending)
+
+
 def close_limiters() -> None:
     """Close all connections to Redis and forget the limiters: at the end of a process, and after a fork."""
     with _lock:
         for limiter in _limiters.values():
             limiter.close()
         _limiters.clear()
+        for ending in _endings:
+            ending()

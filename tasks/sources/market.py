@@ -1,18 +1,69 @@
-"""What things cost, from whichever market source answers first. How each is asked is `dexscreener.py`'s and
-`jupiter.py`'s; where prices are kept is not known here.
+"""The market sources in the order of the settings, and the price of SOL from whichever answers first. How each is asked
+is `dexscreener.py`'s and `jupiter.py`'s; where prices are kept is not known here.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tasks.errors import SourceError
 from tasks.sources import dexscreener, jupiter
 from tasks.sources.dexscreener import DexScreener
+from tasks.sources.gates import Gate
 from tasks.sources.jupiter import Jupiter
+from tasks.sources.listing import Listing
 
 log = logging.getLogger(__name__)
+
+
+class MarketSource(Protocol):
+    """A service that knows names and prices of tokens.
+
+    `name` is its name in the settings, `label` the one for people. Before each call of `listings` with at least one
+    mint a permission is to be taken at `gate`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def mints_per_request(self) -> int: ...
+    @property
+    def gate(self) -> Gate: ...
+
+    def listings(self, mints: Sequence[str]) -> dict[str, Listing]:
+        """Ask about up to `mints_per_request` mints in one request; mints that are not known are missing.
+
+        Raises `ValueError` for too many, `SourceError` when there is no answer that can be used.
+        """
+        ...
+
+    def sol_usd(self) -> float: ...
+    def close(self) -> None: ...
+
+
+def market_sources(
+    order: Sequence[str],
+    dexscreener_url: str = dexscreener.URL,
+    jupiter_url: str = jupiter.URL,
+    jupiter_api_key: str | None = None,
+    redis_url: str | None = None,
+) -> list[MarketSource]:
+    """Return the sources named in `order` ("dexscreener", "jupiter"), in that order; the caller closes them.
+
+    Names that are no source are passed over, with a warning.
+    """
+    makers: dict[str, Callable[[], MarketSource]] = {
+        dexscreener.SOURCE: lambda: DexScreener(dexscreener_url, redis_url=redis_url),
+        jupiter.SOURCE: lambda: Jupiter(jupiter_url, api_key=jupiter_api_key, redis_url=redis_url),
+    }
+    for name in order:
+        if name not in makers:
+            log.warning("there is no market source %r", name)
+    return [makers[name]() for name in order if name in makers]
 
 
 def sol_price_usd(
@@ -27,15 +78,7 @@ def sol_price_usd(
     The first price wins. A source that fails is logged and the next one asked; None when none has a price or `order`
     is empty. Names that are no source are passed over, with a warning.
     """
-    makers: dict[str, Callable[[], DexScreener | Jupiter]] = {
-        dexscreener.SOURCE: lambda: DexScreener(dexscreener_url, redis_url=redis_url),
-        jupiter.SOURCE: lambda: Jupiter(jupiter_url, api_key=jupiter_api_key, redis_url=redis_url),
-    }
-    for name in order:
-        if name not in makers:
-            log.warning("no price of SOL: there is no source %r", name)
-            continue
-        source = makers[name]()
+    for source in market_sources(order, dexscreener_url, jupiter_url, jupiter_api_key, redis_url):
         try:
             return source.sol_usd()
         except SourceError as error:

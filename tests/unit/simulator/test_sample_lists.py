@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
 import pytest
 
 from tasks.simulator.addresses import is_base58
-from tasks.simulator.tokens import USDC_MINT
+from tasks.simulator.tokens import USDC_MINT, Token
+from tasks.simulator.words import HOSTILE_NAMES
 from tasks.simulator.world import Scenario, build_world, failing_address, plain_scenario, sample_lists
 
 
@@ -60,3 +62,31 @@ def test_a_small_world_has_lists_too() -> None:
     lists = sample_lists(plain_scenario(3, 20))
     assert len(_rows(lists[1].text)) == 2
     assert len(_rows(lists[3].text)) == 3
+
+
+def _traded(place: int) -> list[Token]:
+    """Return the tokens that a list's wallets traded."""
+    scenario = Scenario()
+    world = build_world(scenario)
+    wallets = {row[0] for row in _rows(sample_lists(scenario)[place].text)} & set(world.addresses)
+    mints = {trade.mint for wallet in wallets for _, trade in world.planned_trades(wallet)}
+    return [world.catalogue.by_mint[mint] for mint in mints]
+
+
+def test_the_first_list_shows_hostile_names_and_what_no_market_knows() -> None:
+    traded = _traded(0)
+    names = {(token.name, token.symbol) for token in traded}
+    assert names >= set(HOSTILE_NAMES.values())
+    listings = Counter(token.listing for token in traded)
+    assert 0.02 <= listings["none"] / len(traded) <= 0.06
+    assert 0.07 <= listings["second"] / len(traded) <= 0.14
+
+
+def test_hostile_names_are_of_every_kind() -> None:
+    texts = [text for pair in HOSTILE_NAMES.values() for text in pair]
+    for sign in ("<img", '" autofocus', "'\"><svg", "\u202e", "\u200b", "\u0000"):
+        assert any(sign in text for text in texts), sign
+    assert any(len(name) == 10_000 for name, _ in HOSTILE_NAMES.values())
+    assert {"USDC", "USD\u0421"} <= set(texts)
+    assert any(all(unicodedata.category(letter).startswith("M") for letter in text) for text in texts)
+    assert any(all(unicodedata.category(letter) in ("So", "Cf") for letter in text) for text in texts)

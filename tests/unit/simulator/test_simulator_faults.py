@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +42,10 @@ def test_switches_are_set_and_read_over_http(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"nonsense": 1}, {"fail_status": 418}, {"fail_next": -1}, {"latency_ms": "x"}, {"damaged": {"a": "b"}}, []],
+    [
+        *({"nonsense": 1}, {"fail_status": 418}, {"fail_next": -1}, {"latency_ms": "x"}, {"damaged": {"a": "b"}}, []),
+        *({"bad_prices": {"a": "free"}}, {"bad_prices": {"a": ["nan"]}}, {"hang_s": -1}, {"rejected_mints": "a"}),
+    ],
 )
 def test_a_bad_switch_is_refused_and_named(simulator: Simulator, changes: Any) -> None:
     answer = requests.post(f"{simulator.url}/_faults", json=changes, timeout=5)
@@ -196,6 +201,60 @@ def test_counts_tell_requests_calls_and_repeats(simulator: Simulator, post: Post
     assert (stats["batches"], stats["largest_batch"], stats["calls"]) == (1, 3, 3)
     assert (stats["transactions"], stats["distinct_transactions"], stats["distinct_mints"]) == (2, 1, 2)
     assert requests.post(f"{simulator.url}/_stats", timeout=5).json()["http"] == 0
+
+
+def test_counts_tell_what_each_market_was_asked_and_how_often(simulator: Simulator) -> None:
+    for path in ("/tokens/v1/solana/a,b", "/tokens/v1/solana/a", "/tokens/v2/search?query=a,c", "/price/v3?ids=c"):
+        requests.get(simulator.url + path, timeout=5)
+    stats = simulator.stats()
+    assert stats["mints_by_service"] == {"dexscreener": 3, "jupiter": 3}
+    assert stats["largest_mint_count"] == {"dexscreener": 2, "jupiter": 2}
+    assert (stats["mints"], stats["distinct_mints"]) == (6, 3)
+    simulator.board.reset()
+    assert simulator.stats()["largest_mint_count"] == {}
+
+
+def test_the_busiest_second_and_minute_are_kept() -> None:
+    moments = iter([0.0, 0.4, 0.9, 1.0, 30.0, 60.0, 500.0, 500.5])
+    board = Switchboard(Faults(), seed=1, clock=lambda: next(moments))
+    for _ in range(7):
+        board.count_request("dexscreener")
+    board.count_request("jupiter")
+    assert board.stats()["busiest_second"] == {"dexscreener": 3, "jupiter": 1}
+    assert board.stats()["busiest_minute"] == {"dexscreener": 5, "jupiter": 1}
+
+
+def test_a_market_is_slow_and_the_chain_is_not() -> None:
+    board = Switchboard(Faults(latency_ms=5, market_latency_ms=250), seed=1)
+    slow = {service: board.latency_s(service) for service in ("rpc", "dexscreener", "jupiter", "logos")}
+    assert slow == {"rpc": 0.005, "dexscreener": 0.255, "jupiter": 0.255, "logos": 0.005}
+
+
+def test_an_answer_is_held_back(simulator: Simulator) -> None:
+    simulator.set_faults(target="dexscreener", hang_s=2, hang_next=1)
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(f"{simulator.url}/tokens/v1/solana/a", timeout=0.2)
+    assert simulator.stats()["mints_by_service"] == {"dexscreener": 1}
+    assert requests.get(f"{simulator.url}/tokens/v1/solana/a", timeout=5).json() == []
+
+
+def test_stopping_does_not_wait_for_an_answer_that_is_held_back(simulator: Simulator) -> None:
+    held: list[Exception] = []
+    other = Simulator(simulator.world.scenario, Faults(hang_s=100_000, hang_fraction=1.0)).start()
+
+    def ask() -> None:
+        try:
+            requests.get(f"{other.url}/tokens/v1/solana/a", timeout=60)
+        except requests.ConnectionError as error:
+            held.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not other.stats()["mints"]:
+        time.sleep(0.01)
+    other.stop()
+    asking.join(30)
+    assert len(held) == 1
 
 
 def test_a_connection_is_kept_alive(simulator: Simulator) -> None:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import types
 from collections.abc import Iterator
 
 import pytest
@@ -37,11 +36,8 @@ def service() -> Iterator[ScriptedService]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock that the library `limits` believes too."""
-    fake = FakeClock()
-    monkeypatch.setattr("limits.storage.memory.time", types.SimpleNamespace(time=fake.now))
-    return fake
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from scripted_service import KEY, MINT, Answer, FakeClock, ScriptedService
 
 from tasks.analysis.addresses import USDC, USDT, WSOL
 from tasks.errors import SourceError
-from tasks.sources.dexscreener import DexScreener, deepest_pair
+from tasks.sources.dexscreener import DexScreener
 from tasks.sources.jupiter import Jupiter
 from tasks.sources.market import sol_price_usd
-from tasks.sources.prices import read_price
+from tasks.sources.pairs import deepest_pair
+from tasks.sources.prices import read_amount, read_decimals, read_price
 from tasks.sources.waiting import Stopped
 
 BOTH = ("dexscreener", "jupiter")
@@ -58,13 +59,29 @@ def test_a_price_is_a_number_or_a_string_of_one(value: object, price: float) -> 
     assert read_price(value) == price
 
 
-UNPRICED: list[object] = ["", "x", "0", "-1", "NaN", "Infinity", "1e10", "1000000001", "1e-400"]
+NO_DECIMALS: list[object] = [-1, 256, 9.0, "9", True, None, 10**400, [9]]
+UNPRICED: list[object] = ["", "x", "0", "1_0", "٣", "1" * 500, "-1", "NaN", "Infinity", "1e10", "1000000001", "1e-400"]
 UNPRICED += [None, True, [], {}, 0, -1, 1e10, 10**400, float("nan"), float("inf")]
 
 
 @pytest.mark.parametrize("value", UNPRICED)
 def test_what_is_no_price_is_none(value: object) -> None:
     assert read_price(value) is None
+
+
+@pytest.mark.parametrize(("value", "amount"), [(0, 0.0), (12, 12.0), (0.5, 0.5), (10**15, 1e15)])
+def test_an_amount_is_a_number_from_nothing_up(value: object, amount: float) -> None:
+    assert read_amount(value) == amount
+
+
+@pytest.mark.parametrize("value", ["1", -1, 1e15 * 1.01, 10**400, float("nan"), float("inf"), True, None, [1]])
+def test_what_is_no_amount_is_none(value: object) -> None:
+    assert read_amount(value) is None
+
+
+@pytest.mark.parametrize(("value", "decimals"), [(0, 0), (9, 9), (255, 255)] + [(v, None) for v in NO_DECIMALS])
+def test_decimals_fit_a_byte(value: object, decimals: int | None) -> None:
+    assert read_decimals(value) == decimals
 
 
 def test_dexscreener_takes_the_deepest_pool_against_dollars(dexscreener: DexScreener, service: ScriptedService) -> None:
@@ -120,15 +137,12 @@ def test_the_deepest_pair_of_recorded_answers(samples: pathlib.Path) -> None:
     assert deepest_pair([], MINT, {USDC}) is None
 
 
-def test_dexscreener_bounds_its_requests(dexscreener: DexScreener, service: ScriptedService, clock: FakeClock) -> None:
-    service.default = lambda request: Answer([])
-    assert dexscreener.pairs([]) == []
-    with pytest.raises(ValueError, match="30 mints"):
-        dexscreener.pairs([MINT] * 31)
+def test_dexscreener_keeps_its_rate(dexscreener: DexScreener, service: ScriptedService, clock: FakeClock) -> None:
+    service.default = lambda request: Answer([pair("150")])
     start = clock.now()
     for _ in range(301):
-        dexscreener.pairs([MINT])
-    assert clock.now() - start > 60
+        dexscreener.sol_usd()
+    assert 60 < clock.now() - start < 63
 
 
 def test_jupiter_reads_the_recorded_answer(jupiter: Jupiter, service: ScriptedService, samples: pathlib.Path) -> None:
@@ -149,16 +163,13 @@ def test_jupiter_may_have_no_price(jupiter: Jupiter, service: ScriptedService, b
     assert caught.value.source == "jupiter"
 
 
-def test_jupiter_bounds_its_requests(service: ScriptedService, clock: FakeClock) -> None:
-    service.default = lambda request: Answer({})
+def test_jupiter_keeps_its_rate(service: ScriptedService, clock: FakeClock) -> None:
+    service.default = lambda request: Answer({WSOL: {"usdPrice": 149}})
     keyless = Jupiter(service.url, clock=clock.clock)
-    assert keyless.prices([]) == {}
-    with pytest.raises(ValueError, match="50 mints"):
-        keyless.prices([MINT] * 51)
     start = clock.now()
     for _ in range(31):
-        keyless.prices([MINT])
-    assert clock.now() - start > 60
+        keyless.sol_usd()
+    assert 60 < clock.now() - start < 63
     assert "x-api-key" not in service.requests[0].headers
     keyless.close()
 

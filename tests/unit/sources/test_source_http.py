@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import gzip
 import logging
+import math
 import socket
 import threading
 import time
@@ -120,13 +121,23 @@ def test_it_bounds_retry_after(header: str | None, seconds: float | None) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>sorry</html>", b"", b'{"a": [1, 2', b'{"a": NaN}', b"[Infinity]", b"\xff\xfe", b"[" * 5000],
-    ids=["html", "empty", "half", "nan", "infinity", "not utf-8", "too deep"],
+    [b"<html>sorry</html>", b"", b'{"a": [1, 2', b'{"a": [NaN', b"[nan]", b"\xff\xfe", b"[" * 90_000],
+    ids=["html", "empty", "half", "half with NaN", "nan", "not utf-8", "too deep"],
 )
 def test_it_refuses_what_is_not_json(http: Http, service: ScriptedService, body: bytes) -> None:
     error = fault(http, service, Answer(body))
     assert not error.permanent
     assert "not JSON" in str(error)
+
+
+def test_a_bad_number_does_not_spoil_the_rest(http: Http, service: ScriptedService) -> None:
+    numbers = [b"NaN", b"-Infinity", b"1e400", b"1" + b"0" * 400, b"9" * 60_000, b'"\\ud800"']
+    service.answers += [Answer(b'[{"price": ' + number + b'}, {"price": 1.5}]') for number in numbers]
+    answers = [http.get(service.url) for _ in numbers]
+    assert [answer[1] for answer in answers] == [{"price": 1.5}] * len(numbers)
+    spoilt = [answer[0]["price"] for answer in answers]
+    assert math.isnan(spoilt[0])
+    assert spoilt[1:] == [-math.inf, math.inf, 10**400, math.inf, "\ud800"]
 
 
 def test_it_names_the_kind_of_what_is_not_json(http: Http, service: ScriptedService) -> None:
