@@ -7,6 +7,7 @@ fetches no wallet; the one thing it may ask outside is the price of SOL, when no
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from peewee import chunked
 
-from tasks import frame, jobs, lifecycle, runner
+from tasks import enrich, frame, jobs, lifecycle, runner
 from tasks.analysis import allocation, similarity
 from tasks.analysis.allocation import AllocationRow, Rates
 from tasks.errors import WalletkinError
@@ -68,7 +69,8 @@ def analyse(claim: jobs.Claim) -> None:
     mint_ids = tokens.ensure_mints({row.mint: None for participant in participants for row in participant.rows})
     pairs = _compare(participants, mint_ids)
     with database.write():
-        jobs.fence(claim, total=sum(len(one.rows) for one in participants) + len(pairs), done=0)
+        rows = sum(len(one.rows) for one in participants) + len(mint_ids) + len(pairs)
+        jobs.fence(claim, total=rows, done=0)
         result_id = results.new_result(analysis.id, claim.kind == "provisional", len(participants), lifecycle.VERSION)
     try:
         _store_rows(claim, result_id, participants, mint_ids, pairs)
@@ -81,6 +83,8 @@ def analyse(claim: jobs.Claim) -> None:
             results.drop_result(result_id)
         raise
     jobs.announce(job_ids)
+    if claim.kind == "similarity":
+        enrich.after_analysis(analysis)
 
 
 def _allocate(claim: jobs.Claim, analysis: Analysis) -> tuple[Rates, list[Participant]]:
@@ -115,7 +119,11 @@ def _rates(all_bounds: Sequence[Bounds]) -> Rates:
     asked = None
     if days and not observed:
         asked = market.sol_price_usd(
-            SETTINGS.source_order, SETTINGS.dexscreener_url, SETTINGS.jupiter_url, SETTINGS.jupiter_api_key
+            SETTINGS.source_order,
+            SETTINGS.dexscreener_url,
+            SETTINGS.jupiter_url,
+            SETTINGS.jupiter_api_key,
+            SETTINGS.redis_url,
         )
     return allocation.sol_usd_days(observed, days, asked)
 
@@ -172,6 +180,7 @@ def _store_rows(
         jobs.check_wanted(claim)
 
     results.store_allocation(_allocation_rows(result_id, participants, mint_ids), before)
+    results.store_mints(_mint_rows(result_id, participants, mint_ids), before)
     positions = np.array([participant.position for participant in participants], dtype=np.int64)
     columns = [positions[pairs.wallet_a].tolist(), positions[pairs.wallet_b].tolist(), pairs.shared.tolist()]
     columns += [getattr(pairs, name).tolist() for name in results.MEASURES]
@@ -187,6 +196,18 @@ def _allocation_rows(
                 result_id, participant.position, mint_ids[row.mint], row.buys, row.sells, str(row.bought),
                 str(row.sold), row.spent_sol, row.received_sol, row.first_buy_at, row.last_trade_at, row.weight,
             )  # fmt: skip
+
+
+def _mint_rows(
+    result_id: int, participants: Sequence[Participant], mint_ids: dict[str, int]
+) -> Iterator[tuple[int, int, int, float]]:
+    """Yield each mint of the allocation once: how many wallets traded it, and the SOL that they spent on it."""
+    spent: dict[str, list[float]] = {}
+    for participant in participants:
+        for row in participant.rows:
+            spent.setdefault(row.mint, []).append(row.spent_sol)
+    for mint, parts in spent.items():
+        yield result_id, mint_ids[mint], len(parts), math.fsum(parts)
 
 
 def _freeze(claim: jobs.Claim, analysis_id: int, participants: Sequence[Participant]) -> None:

@@ -7,8 +7,10 @@ the job (`LostClaim`): stop. Running a job twice does no harm.
 
 from __future__ import annotations
 
+import json
+import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +22,14 @@ from tasks.holders import this_process
 from tasks.records import database
 from tasks.records.models import LIVE_JOB, Analysis, Job, JobAnalysis, JobEvent
 
+log = logging.getLogger("walletkin.jobs")
+
 LEASE_S = 60.0
 RENEW_EVERY_S = 15.0
 MOST_ATTEMPTS = 5
 MOST_LOST_LEASES = 20
 DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
+MOST_DELAY_S = 900.0  # nothing is put off for longer: what seems to be was dated before the clock was set back
 LIVE = LIVE_JOB
 ENDED = ("succeeded", "failed", "cancelled")
 OVER = ("complete", "failed", "cancelled")  # states of an analysis that waits for nothing any more
@@ -77,7 +82,7 @@ def claim(job_id: str) -> Claim | None:
                 started_at=fn.COALESCE(Job.started_at, now),
                 lost_leases=Job.lost_leases + (1 if was_lost else 0),
             )
-            .where(Job.id == job_id, is_claimable(), Job.due_at.is_null() | (Job.due_at <= now + DUE_SLACK_S))
+            .where(Job.id == job_id, is_claimable(), is_due(DUE_SLACK_S))
             .execute()
         )
         if not changed:
@@ -95,6 +100,12 @@ def is_claimable() -> Any:
     now = database.clock()
     void = (Job.lease_until < now) | (Job.lease_until > now + LEASE_S)
     return Job.state.in_(LIVE) & (Job.claim.is_null() | Job.lease_until.is_null() | void)
+
+
+def is_due(slack_s: float = 0.0) -> Any:
+    """It is not put off, or the time that it was put off to has come."""
+    now = database.clock()
+    return Job.due_at.is_null() | (Job.due_at <= now + slack_s) | (Job.due_at > now + MOST_DELAY_S)
 
 
 def fence(claim: Claim, **progress: Any) -> None:
@@ -121,14 +132,18 @@ def renew(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def is_wanted(job_id: str) -> bool:
-    """Whether the job is still to be done: nobody ever waited for it, or an analysis that runs still does."""
+    """Whether the job is still to be done: nobody ever waited for it, or an analysis that runs still does.
+
+    Enrichment begins when an analysis is complete: only one that was cancelled does not want it any more.
+    """
+    over = ("cancelled",) if Job.select(Job.queue).where(Job.id == job_id).scalar() == "enrichment" else OVER
     query = (
         JobAnalysis.select(JobAnalysis.state, Analysis.state)
         .join(Analysis, JOIN.LEFT_OUTER, on=(Analysis.id == JobAnalysis.analysis_id))
         .where(JobAnalysis.job_id == job_id)
     )
     waiters = list(query.tuples())
-    return not waiters or any(state == "waiting" and over not in OVER for state, over in waiters)
+    return not waiters or any(state == "waiting" and at not in over for state, at in waiters)
 
 
 def check_wanted(claim: Claim) -> None:
@@ -166,6 +181,19 @@ def finish(claim: Claim, state: str, error: str | None = None, detail: str | Non
     """
     fence(claim, **({} if state == "cancelled" else {"attempts": Job.attempts + 1}))
     _end(claim.job_id, state, error, detail)
+
+
+def end_idle(job_id: str, state: str, error: str | None = None, detail: str | None = None) -> bool:
+    """End a job whose work others have done, if nobody holds it; inside a write transaction. False when it goes on."""
+    ended = _end(job_id, state, error, detail, unclaimed=True)
+    if ended:
+        Job.update(started_at=fn.COALESCE(Job.started_at, Job.enqueued_at)).where(Job.id == job_id).execute()
+    return ended
+
+
+def set_counts(job_id: str, counts: Mapping[str, int]) -> None:
+    """Write what a job came to, in numbers."""
+    Job.update(counts=json.dumps(dict(counts))).where(Job.id == job_id).execute()
 
 
 def _end(
@@ -264,20 +292,27 @@ def waiting_analyses(job_id: str) -> list[int]:
     return sorted(row[0] for row in query.tuples())
 
 
-def announce(job_ids: Iterable[str]) -> None:
+def announce(job_ids: Iterable[str]) -> bool:
     """Put a message for each job into its queue, for when it is due. Call it after the commit that made the jobs.
 
-    Of very many the first are announced here, the rest by a worker. A job whose message is lost is found by `recover`.
+    Of very many the first are announced here, the rest by a worker. A job whose message is lost, or could not be sent
+    (then False), is found by `recover`: a queue that is away delays what was asked for and fails nothing.
     """
     ids = list(job_ids)
-    for part in chunked(ids[:AT_ONCE], CHUNK):
-        for job_id, queue, number, due_in_s in _announceable(part):
-            queues.send(queue, job_id, number, due_in_s)
-        with database.write():
-            Job.update(announced_at=database.clock()).where(Job.id.in_(part)).execute()
-    if len(ids) > AT_ONCE:
-        for queue in {job.queue for job in Job.select(Job.queue).where(Job.id.in_(ids[-1:]))}:
-            queues.ask_to_announce(queue)
+    try:
+        for part in chunked(ids[:AT_ONCE], CHUNK):
+            for job_id, queue, number, due_in_s in _announceable(part):
+                queues.send(queue, job_id, number, due_in_s)
+            with database.write():
+                database.hold_rows(Job.id, part)
+                Job.update(announced_at=database.clock()).where(Job.id.in_(part)).execute()
+        if len(ids) > AT_ONCE:
+            for queue in {job.queue for job in Job.select(Job.queue).where(Job.id.in_(ids[-1:]))}:
+                queues.ask_to_announce(queue)
+    except queues.QueueAway as error:
+        log.warning("%s jobs are announced later: %s", len(ids), error)
+        return False
+    return True
 
 
 def announce_rest(queue: str) -> None:
@@ -286,9 +321,8 @@ def announce_rest(queue: str) -> None:
     while True:
         query = Job.select(Job.id).where(silent).order_by(Job.priority.desc()).limit(AT_ONCE)
         ids = [row[0] for row in query.tuples()]
-        if not ids:
+        if not ids or not announce(ids):
             return
-        announce(ids)
 
 
 def _announceable(job_ids: Sequence[str]) -> list[tuple[str, str, int, float | None]]:

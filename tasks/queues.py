@@ -8,21 +8,25 @@ makes it newest first (exact as a double on SQLite and Redis alike).
 from __future__ import annotations
 
 import functools
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from huey import PriorityRedisExpireHuey, SqliteHuey
 
-from tasks.errors import SettingsError
+from tasks.errors import SettingsError, WalletkinError
 from tasks.settings import Settings, read_settings
+from tasks.tiers import ANALYSIS, BACKGROUND, TIER_STEP, TIERS, USER
 
-USER, ANALYSIS, BACKGROUND = 3, 2, 1
-TIERS = {"user": USER, "analysis": ANALYSIS, "background": BACKGROUND}
-TIER_STEP = 10**13
+__all__ = ["ANALYSIS", "BACKGROUND", "TIERS", "TIER_STEP", "USER"]  # named here too, beside the places within them
+
 # Periodic tasks stand above every tier: without a priority of their own they would wait for ever.
 TOP_PRIORITY = 9 * TIER_STEP
+# A queue that hangs must not hang a page with it; a worker's wait for a message is one second.
+PATIENCE_S, PAGE_PATIENCE_S = 5.0, 0.3
 ANNOUNCE = "announce"  # in the place of a job id: announce the queue's jobs that have no message yet
 
 _lock = threading.Lock()
@@ -33,7 +37,10 @@ _receivers: list[Callable[[str, str], None]] = []
 def make_queue(name: str, settings: Settings) -> Any:
     """Return the Huey instance of a queue: on Redis when the settings name one, else on its own SQLite file."""
     if settings.redis_url:
-        return PriorityRedisExpireHuey(f"walletkin_{name}", url=settings.redis_url, results=False)
+        pool = redis.ConnectionPool.from_url(
+            settings.redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+        )
+        return PriorityRedisExpireHuey(f"walletkin_{name}", connection_pool=pool, results=False)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,19 +88,45 @@ def _receive(queue: str, job_id: str) -> None:
 _messages = {name: huey.task(name=f"work_{name}")(functools.partial(_receive, name)) for name, huey in QUEUES.items()}
 
 
+def hurry() -> None:
+    """Let this process wait for a Redis that hangs only as long as a page may; for processes that take no messages."""
+    for huey in QUEUES.values():
+        pool = getattr(huey.storage, "pool", None)
+        if pool is not None:
+            pool.connection_kwargs |= {"socket_timeout": PAGE_PATIENCE_S, "socket_connect_timeout": PAGE_PATIENCE_S}
+
+
+class QueueAway(WalletkinError):
+    """The queue cannot be written to now. Whatever was to be announced is announced later (`tasks/recovery.py`)."""
+
+
 def send(queue: str, job_id: str, number: int, delay_s: float | None = None) -> None:
-    """Put a message for a job into its queue, to be received at once or after a delay."""
-    QUEUES[queue].enqueue(_messages[queue].s(job_id, priority=number, delay=delay_s))
+    """Put a message for a job into its queue, to be received at once or after a delay. Raises QueueAway."""
+    try:
+        QUEUES[queue].enqueue(_messages[queue].s(job_id, priority=number, delay=delay_s))
+    except (redis.RedisError, sqlite3.Error) as error:
+        raise QueueAway(f"The queue {queue} does not answer ({type(error).__name__}).") from None
 
 
 def ask_to_announce(queue: str) -> None:
     """Ask a worker of the queue to announce the jobs without a message: there are too many for a page to wait."""
-    QUEUES[queue].enqueue(_messages[queue].s(ANNOUNCE, priority=TOP_PRIORITY))
+    send(queue, ANNOUNCE, TOP_PRIORITY)
 
 
-def announced_ids(queue: str) -> set[str]:
-    """Return the ids of the jobs that have a message in the queue, waiting or scheduled for later."""
+def waiting_ids(queue: str) -> set[str]:
+    """Return the ids of the jobs that have a message in the queue, to be received as soon as a worker is free."""
+    return _ids(queue, "enqueued_items")
+
+
+def scheduled_ids(queue: str) -> set[str]:
+    """Return the ids of the jobs that have a message to be received later."""
+    return _ids(queue, "scheduled_items")
+
+
+def _ids(queue: str, which: str) -> set[str]:
     huey = QUEUES[queue]
-    messages = [huey.deserialize_task(data) for data in huey.storage.enqueued_items()]
-    messages += [huey.deserialize_task(data) for data in huey.storage.scheduled_items()]
+    try:
+        messages = [huey.deserialize_task(data) for data in getattr(huey.storage, which)()]
+    except (redis.RedisError, sqlite3.Error) as error:
+        raise QueueAway(f"The queue {queue} does not answer ({type(error).__name__}).") from None
     return {message.args[0] for message in messages if message.args}

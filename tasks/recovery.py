@@ -9,7 +9,7 @@ from peewee import chunked
 
 from tasks import jobs, queues
 from tasks.holders import is_dead
-from tasks.records import database
+from tasks.records import database, wants
 from tasks.records.models import Job
 
 UNANNOUNCED_S = 60.0
@@ -24,23 +24,46 @@ def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
     """
     with database.session():
         _void_leases_of_the_dead(queue)
+        if queue == "enrichment":
+            release_mints()
         now = database.now_s()
         raised = _raise_long_waiting(queue, now)
         void = jobs.is_claimable() & (Job.queue == queue)
-        quiet = Job.announced_at.is_null() | (Job.announced_at < now - grace_s)
-        due = Job.due_at.is_null() | (Job.due_at < now - grace_s) | (grace_s == 0)
+        ahead = Job.announced_at > now + jobs.DUE_SLACK_S  # the clock was set back
+        quiet = Job.announced_at.is_null() | (Job.announced_at < now - grace_s) | ahead
+        due = jobs.is_due(-grace_s) | (grace_s == 0)
         held = Job.claim.is_null(False)
-        old = Job.enqueued_at <= now - grace_s
-        query = Job.select(Job.id).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
-        lost = [row[0] for row in query.tuples()]
-        if lost:
-            known = queues.announced_ids(queue)
-            lost = [job_id for job_id in lost if job_id not in known]
+        old = (Job.enqueued_at <= now - grace_s) | (Job.enqueued_at > now + jobs.DUE_SLACK_S)
+        query = Job.select(Job.id, Job.due_at).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
+        lost = _without_message(queue, dict(query.tuples()), now)
         for part in chunked(lost, jobs.CHUNK):
             with database.write():
+                database.hold_rows(Job.id, part)
                 Job.update(announced_at=None).where(Job.id.in_(part)).execute()
         jobs.announce(raised + lost)
         return raised + lost
+
+
+def _without_message(queue: str, due_at: dict[str, float | None], now: float) -> list[str]:
+    """Return those of the jobs (id → when it is due) that have no message which comes in time.
+
+    One that is scheduled counts only until its job is due: what comes later is from before the clock was set back.
+    """
+    if not due_at:
+        return []
+    try:
+        waiting, scheduled = queues.waiting_ids(queue), queues.scheduled_ids(queue)
+    except queues.QueueAway:
+        return []  # nothing could be announced either
+    put_off = {job_id for job_id, at in due_at.items() if at is not None and now < at <= now + jobs.MOST_DELAY_S}
+    return [job_id for job_id in due_at if job_id not in waiting and job_id not in scheduled & put_off]
+
+
+def release_mints() -> None:
+    """Give back at once what workers of this machine that are gone were asking a market for."""
+    for token in wants.claims():
+        if is_dead(token.partition(" ")[0]):
+            wants.release(token)
 
 
 def _raise_long_waiting(queue: str, now: float) -> list[str]:
@@ -50,6 +73,7 @@ def _raise_long_waiting(queue: str, now: float) -> list[str]:
     not_yet = (Job.tier < queues.USER) & (Job.priority < (Job.tier + 1) * step)
     with database.write():
         ids = [row[0] for row in Job.select(Job.id).where(waited, not_yet).tuples()]
+        database.hold_rows(Job.id, ids)
         for part in chunked(ids, jobs.CHUNK):
             Job.update(priority=Job.priority + step).where(Job.id.in_(part)).execute()
     return ids

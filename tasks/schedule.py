@@ -9,23 +9,27 @@ import time
 
 from huey import crontab
 
-from tasks import analyse, lifecycle, queues, recovery, sync
+from tasks import analyse, enrich, lifecycle, queues, recovery, sync
 from tasks.queues import SETTINGS, enrichment, pipeline
-from tasks.records import database, results
+from tasks.records import database, prices, results, wants
 from tasks.records.models import Tick
 
 __all__ = ["enrichment", "pipeline", "start_worker", "tick"]
 
-HANDLERS = (sync, analyse)
+HANDLERS = (sync, analyse, enrich)
 KEPT_MINUTES = 60
+ENRICHMENT_GRACE_S = 15.0  # its jobs are few, so that looking for their messages costs little
 
 database.open_database(SETTINGS)
+prices.open_prices(SETTINGS)
 
 
 def tick(name: str, now: float | None = None) -> bool:
     """Take this minute's tick of a name. True for exactly one caller on all machines."""
     minute = int((time.time() if now is None else now) // 60)
     with database.session(), database.write():
+        # Ticks still to come were taken before the clock was set back, and must not silence it until then.
+        Tick.delete().where(Tick.name == name, Tick.minute > minute + 1).execute()
         won = Tick.insert(name=name, minute=minute).on_conflict_ignore().as_rowcount().execute() == 1
         if won:
             Tick.delete().where(Tick.name == name, Tick.minute < minute - KEPT_MINUTES).execute()
@@ -44,12 +48,21 @@ def recover_pipeline() -> None:
 
 @enrichment.periodic_task(crontab(), name="recover_enrichment", priority=queues.TOP_PRIORITY)
 def recover_enrichment() -> None:
-    """Put back enrichment jobs whose worker or message was lost."""
+    """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
     if tick("recover enrichment"):
-        recovery.recover("enrichment")
+        recovery.recover("enrichment", grace_s=ENRICHMENT_GRACE_S)
+        enrich.tidy()
+        enrich.make_up()
+        enrich.maintain()
 
 
 def start_worker(queue: str) -> None:
     """Migrate, and take up what an earlier worker left behind; every worker does it once, before its first job."""
     database.migrate()
+    database.keep_open()
+    if queue == "enrichment":
+        with database.session():
+            wants.restage(len(SETTINGS.source_order))
     recovery.recover(queue, grace_s=0.0)
+    if queue == "enrichment":
+        enrich.maintain()

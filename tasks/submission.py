@@ -79,3 +79,15 @@ def _attach(ids: Sequence[str], analysis_id: int) -> None:
     JobAnalysis.update(state="waiting").where(
         JobAnalysis.analysis_id == analysis_id, JobAnalysis.job_id.in_(ids), JobAnalysis.state != "waiting"
     ).execute()
+
+
+def record_failure(kind: str, subject: str, tier: int, reason: str, *, analysis_id: int) -> str:
+    """Record a job that could not even be begun, so that it is seen; return its id. Inside a write transaction."""
+    now = database.now_s()
+    job_id = secrets.token_hex(16)
+    values = {"queue": "enrichment", "tier": tier, "priority": queues.priority(tier), "attempts": 1}
+    times = {"enqueued_at": now, "started_at": now, "finished_at": now}
+    Job.insert(id=job_id, kind=kind, subject=subject, state="failed", error=reason, **values, **times).execute()
+    record_events([job_id], now, "failed", reason)
+    _attach([job_id], analysis_id)
+    return job_id

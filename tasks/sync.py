@@ -17,7 +17,7 @@ from tasks.analysis.trades import derive
 from tasks.analysis.transaction import Transaction
 from tasks.errors import SourceError
 from tasks.queues import SETTINGS
-from tasks.records import database, endpoints, wallets
+from tasks.records import database, endpoints, sightings, wallets
 from tasks.records.models import Wallet
 from tasks.records.wallets import Cursor, Looked
 from tasks.sources.solana.client import Endpoint, SolanaClient, Traits
@@ -59,6 +59,7 @@ def give_up(claim: jobs.Claim, reason: str) -> None:
             if cursor:
                 wallets.save_cursor(wallet.id, _leftover(cursor, counted=False))
         job_ids = lifecycle.wallet_ended(claim, wallet.id)
+        sightings.note_mints(wallet.id)
     jobs.announce(job_ids)
 
 
@@ -295,6 +296,7 @@ class _Sync:
             wallets.finish_sync(self.wallet, self.cursor, "partial" if reason else "synced", reason)
             wallets.drop_cursor(self.wallet.id)
             job_ids = lifecycle.wallet_ended(self.claim, self.wallet.id)
+            sightings.note_mints(self.wallet.id)
         jobs.announce(job_ids)
 
     def _save(self, looked: Sequence[Looked] = (), *, new_page: bool = False, **progress: int) -> None:

@@ -85,23 +85,47 @@ def _wait_for_postgres(url: str, seconds: float = 30) -> None:
             time.sleep(0.05)
 
 
+class RedisServer:
+    """A Redis server of its own on a free port, which may be stopped and started again; it keeps nothing on disk."""
+
+    def __init__(self, program: str, folder: str):
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [program, "--port", str(self.port), "--dir", folder, "--save", "", "--appendonly", "no"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_for_port(self.port)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+
 @contextlib.contextmanager
-def redis() -> Iterator[str]:
-    """Run a Redis server of its own on a free port; yield its URL."""
-    server = _program("redis-server", "/usr/bin/redis-server")
-    if server is None:
+def redis_server() -> Iterator[RedisServer]:
+    """Run a Redis server for the block."""
+    program = _program("redis-server", "/usr/bin/redis-server")
+    if program is None:
         missing("there is no redis-server on this machine")
         return
     with tempfile.TemporaryDirectory(prefix="walletkin-redis-") as folder:
-        port = free_port()
-        command = [server, "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        server = RedisServer(program, folder)
         try:
-            wait_for_port(port)
-            yield f"redis://127.0.0.1:{port}/0"
+            server.start()
+            yield server
         finally:
-            process.terminate()
-            process.wait(10)
+            server.stop()
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str]:
+    """Run a Redis server for the block; yield its URL."""
+    with redis_server() as server:
+        yield server.url
 
 
 def wait_for_port(port: int, seconds: float = 20) -> None:

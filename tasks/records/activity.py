@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ FIELDS = (
     Job.enqueued_at,
     Job.started_at,
     Job.finished_at,
+    Job.counts,
 )
 _CURSOR = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)-([0-9a-f]{1,64})")
 
@@ -78,7 +80,7 @@ def jobs_page(
     if after:
         at, job_id = _read_cursor(after)
         query = query.where((Job.enqueued_at < at) | ((Job.enqueued_at == at) & (Job.id < job_id)))
-    rows = list(query.order_by(Job.enqueued_at.desc(), Job.id.desc()).limit(limit + 1).dicts())
+    rows = _rows(query.order_by(Job.enqueued_at.desc(), Job.id.desc()).limit(limit + 1))
     last = rows[limit - 1] if len(rows) > limit else None
     return rows[:limit], f"{last['enqueued_at']!r}-{last['id']}" if last else None
 
@@ -92,10 +94,22 @@ def _read_cursor(text: str) -> tuple[float, str]:
 
 def job(job_id: str) -> dict[str, Any]:
     """Return one job. Raises NotFound."""
-    row = Job.select(*FIELDS).where(Job.id == job_id).dicts().get_or_none()
-    if row is None:
+    rows = _rows(Job.select(*FIELDS).where(Job.id == job_id))
+    if not rows:
         raise NotFound("There is no such job.")
-    return dict(row)
+    return rows[0]
+
+
+def _rows(query: Any) -> list[dict[str, Any]]:
+    """Read jobs, with their counts as a mapping."""
+    return [{**row, "counts": json.loads(row["counts"]) if row["counts"] else None} for row in query.dicts()]
+
+
+def enrichment_jobs(analysis_id: int, most: int = 20) -> list[dict[str, Any]]:
+    """Return the jobs that asked for the tokens of an analysis, the newest first; rows as of `job`."""
+    query = Job.select(*FIELDS).join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
+    mine = (JobAnalysis.analysis_id == analysis_id) & (Job.queue == "enrichment")
+    return _rows(query.where(mine).order_by(Job.enqueued_at.desc(), Job.id.desc()).limit(most))
 
 
 def events(job_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:

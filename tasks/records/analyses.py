@@ -263,6 +263,13 @@ def freeze_wallets(analysis_id: int, frozen: Iterable[tuple[ReadWallet, int, int
         ).where(w.analysis_id == analysis_id, w.position == one.position).execute()
 
 
+def without_job(kind: str, within_s: float) -> list[Analysis]:
+    """Return the analyses completed within so many seconds that never had a job of a kind."""
+    had = JobAnalysis.select(JobAnalysis.analysis_id).join(Job, on=(Job.id == JobAnalysis.job_id))
+    recent = (Analysis.state == "complete") & (Analysis.finished_at > database.now_s() - within_s)
+    return list(Analysis.select().where(recent, Analysis.id.not_in(had.where(Job.kind == kind))))
+
+
 def state_counts(analysis_id: int) -> dict[str, int]:
     """Return how many wallets of an analysis are in each state."""
     w = AnalysisWallet

@@ -9,21 +9,20 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     CompositeKey,
-    DatabaseProxy,
     DoubleField,
     IntegerField,
-    Model,
     SmallIntegerField,
     TextField,
 )
 
-db = DatabaseProxy()
-
-
-class Record(Model):
-    class Meta:
-        database = db
-        legacy_table_names = False
+from tasks.records.job_tables import LIVE_JOB as LIVE_JOB
+from tasks.records.job_tables import Job as Job
+from tasks.records.job_tables import JobAnalysis as JobAnalysis
+from tasks.records.job_tables import JobEvent as JobEvent
+from tasks.records.job_tables import JobMint as JobMint
+from tasks.records.job_tables import Tick as Tick
+from tasks.records.table import Record
+from tasks.records.table import db as db
 
 
 class Wallet(Record):
@@ -109,7 +108,11 @@ class Unread(Record):
 
 
 class Token(Record):
-    """The registry: every mint ever seen, for all users."""
+    """The registry: every mint ever seen, for all users, and whether somebody waits for news of it.
+
+    `priority` is the place of the newest request for it (None: nobody waits), `stage` the place in the order of sources
+    of the one to be asked next, `heard` what those before it said, `claim` and `lease` who asks now and until when.
+    """
 
     id = AutoField()
     mint = TextField(unique=True)
@@ -131,6 +134,28 @@ class Token(Record):
     last_error = TextField(null=True)
     wallets_seen = IntegerField(default=0)
     first_seen_at = DoubleField()
+    claim = TextField(null=True)
+    asked_at = DoubleField(null=True)
+    priority = BigIntegerField(null=True)
+    stage = SmallIntegerField(default=0)
+    heard = TextField(null=True)  # JSON {"listing": {…} or None, "error": text or None}
+
+    class Meta:
+        indexes = ((("status", "wallets_seen"), False),)
+
+
+# What is waited for, by its place: few rows of many, looked through before every request to a market.
+Token.add_index(SQL("CREATE INDEX IF NOT EXISTS token_wanted ON token (stage, priority) WHERE priority IS NOT NULL"))
+
+
+class WalletMint(Record):
+    """A wallet has traded or held a mint: what `wallets_seen` of the registry counts."""
+
+    wallet_id = IntegerField()
+    mint_id = IntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("wallet_id", "mint_id")
 
 
 class Analysis(Record):
@@ -226,6 +251,18 @@ class Allocation(Record):
         indexes = ((("result_id", "mint_id"), False),)
 
 
+class ResultMint(Record):
+    """A mint in the allocation of a result: how many of its wallets traded it, and what they spent on it."""
+
+    result_id = IntegerField()
+    mint_id = IntegerField()
+    wallets = IntegerField()
+    spent_sol = DoubleField()
+
+    class Meta:
+        primary_key = CompositeKey("result_id", "mint_id")
+
+
 class Pair(Record):
     """Two wallets of a result (positions, wallet_a < wallet_b) and their measures; None is "not enough data"."""
 
@@ -250,76 +287,6 @@ class Pair(Record):
         )
 
 
-class Job(Record):
-    """A piece of background work. The row is the truth; a message in a queue is only a hint to look at it."""
-
-    id = TextField(primary_key=True)
-    queue = TextField()
-    kind = TextField()
-    subject = TextField()
-    tier = SmallIntegerField()
-    priority = BigIntegerField()
-    state = TextField(default="queued")
-    done = IntegerField(default=0)
-    total = IntegerField(null=True)
-    attempts = IntegerField(default=0)
-    lost_leases = IntegerField(default=0)
-    error = TextField(null=True)
-    claim = TextField(null=True)
-    holder = TextField(null=True)
-    lease_until = DoubleField(null=True)
-    due_at = DoubleField(null=True)
-    enqueued_at = DoubleField()
-    announced_at = DoubleField(null=True)
-    started_at = DoubleField(null=True)
-    finished_at = DoubleField(null=True)
-
-    class Meta:
-        indexes = (
-            (("state", "queue"), False),
-            (("enqueued_at",), False),
-        )
-
-
-LIVE_JOB = ("queued", "running")  # states of a job that has not ended
-
-# One job per subject among those not ended: two analyses that want the same wallet wait for one.
-Job.add_index(
-    SQL("CREATE UNIQUE INDEX IF NOT EXISTS job_active ON job (kind, subject) WHERE state IN ('queued', 'running')")
-)
-
-
-class JobEvent(Record):
-    """A change of state of a job; rows are only ever added."""
-
-    id = BigAutoField()
-    job_id = TextField(index=True)
-    at = DoubleField()
-    state = TextField()
-    detail = TextField(null=True)
-
-
-class JobAnalysis(Record):
-    """Who waits for a job. `state` is waiting, or cancelled when the analysis no longer wants it."""
-
-    job_id = TextField()
-    analysis_id = IntegerField(index=True)
-    state = TextField(default="waiting")
-
-    class Meta:
-        primary_key = CompositeKey("job_id", "analysis_id")
-
-
-class Tick(Record):
-    """A moment of the schedule that somebody has taken."""
-
-    name = TextField()
-    minute = BigIntegerField()
-
-    class Meta:
-        primary_key = CompositeKey("name", "minute")
-
-
 class EndpointTraits(Record):
     """What was learnt of an RPC endpoint, by the hash of its address (which may hold a key)."""
 
@@ -335,15 +302,18 @@ MODELS = (
     RateObservation,
     Unread,
     Token,
+    WalletMint,
     Analysis,
     AnalysisIntake,
     AnalysisWallet,
     Result,
     Allocation,
+    ResultMint,
     Pair,
     Job,
     JobEvent,
     JobAnalysis,
+    JobMint,
     Tick,
     EndpointTraits,
 )

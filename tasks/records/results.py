@@ -13,10 +13,22 @@ from peewee import JOIN, chunked, fn
 
 from tasks.errors import InputError, NotFound
 from tasks.records import database
-from tasks.records.models import LIVE_JOB, Allocation, Analysis, AnalysisWallet, Job, Pair, Result, Token, Wallet
+from tasks.records.models import (
+    LIVE_JOB,
+    Allocation,
+    Analysis,
+    AnalysisWallet,
+    Job,
+    Pair,
+    Result,
+    ResultMint,
+    Token,
+    Wallet,
+)
 
 MEASURES = ("overall", "behavioural", "capital", "jaccard", "overlap", "coverage_a", "coverage_b", "holdings")
 SORTS = ("overall", "behavioural", "capital", "overlap")
+STATUSES = ("pending", "resolved", "unlisted", "failed")
 ROWS_PER_WRITE = 2_000
 PAIR_FIELDS = (Pair.result_id, Pair.wallet_a, Pair.wallet_b, Pair.shared, *(getattr(Pair, name) for name in MEASURES))
 ALLOCATION_FIELDS = (
@@ -33,6 +45,7 @@ ALLOCATION_FIELDS = (
     Allocation.last_trade_at,
     Allocation.weight,
 )
+MINT_FIELDS = (ResultMint.result_id, ResultMint.mint_id, ResultMint.wallets, ResultMint.spent_sol)
 
 
 def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) -> int:
@@ -62,6 +75,11 @@ def store_pairs(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) 
 def store_allocation(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
     """Insert allocation rows in short transactions; `before` as in `store_pairs`."""
     _store(Allocation, ALLOCATION_FIELDS, rows, before)
+
+
+def store_mints(rows: Iterable[tuple[int, int, int, float]], before: Callable[[int], None]) -> None:
+    """Insert (result id, mint id, wallets, SOL spent), one for each mint of the allocation; `before` as above."""
+    _store(ResultMint, MINT_FIELDS, rows, before)
 
 
 def _store(model: Any, fields: Sequence[Any], rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
@@ -109,6 +127,7 @@ def drop_result(result_id: int) -> None:
     """Delete the rows of a result that nobody sees, in short transactions."""
     for model in (Pair, Allocation):
         _drop_rows(model, result_id)
+    _drop_mints(result_id)
     with database.write():
         Result.update(dropped=True).where(Result.id == result_id).execute()
 
@@ -120,6 +139,14 @@ def _drop_rows(model: Any, result_id: int) -> None:
     for low in range(0, (last or 0) + 1, 100):
         with database.write():
             model.delete().where(model.result_id == result_id, column >= low, column < low + 100).execute()
+
+
+def _drop_mints(result_id: int) -> None:
+    m = ResultMint
+    first = m.select(m.mint_id).where(m.result_id == result_id).order_by(m.mint_id).limit(ROWS_PER_WRITE)
+    while part := [mint_id for (mint_id,) in first.tuples()]:
+        with database.write():
+            m.delete().where(m.result_id == result_id, m.mint_id <= part[-1]).execute()
 
 
 def result(result_id: int) -> dict[str, Any]:
@@ -218,16 +245,34 @@ def allocation(result_id: int, position: int) -> dict[int, dict[str, Any]]:
 
 def top_tokens(result_id: int, most: int = 24) -> list[dict[str, Any]]:
     """Return the tokens that most wallets traded: mint_id, mint, wallets, spent_sol; ties by SOL spent."""
-    wallets, spent = fn.count(Allocation.position), fn.sum(Allocation.spent_sol)
+    m = ResultMint
     query = (
-        Allocation.select(Allocation.mint_id, Token.mint, wallets.alias("wallets"), spent.alias("spent_sol"))
-        .join(Token, JOIN.INNER, on=(Token.id == Allocation.mint_id))
-        .where(Allocation.result_id == result_id)
-        .group_by(Allocation.mint_id, Token.mint)
-        .order_by(wallets.desc(), spent.desc(), Token.mint)
+        m.select(m.mint_id, Token.mint, m.wallets, m.spent_sol)
+        .join(Token, JOIN.INNER, on=(Token.id == m.mint_id))
+        .where(m.result_id == result_id)
+        .order_by(m.wallets.desc(), m.spent_sol.desc(), Token.mint)
         .limit(most)
     )
     return list(query.dicts())
+
+
+def mint_ids(result_id: int) -> list[int]:
+    """Return the mints of a result's allocation, those that most wallets traded first, ties by id."""
+    m = ResultMint
+    query = m.select(m.mint_id).where(m.result_id == result_id).order_by(m.wallets.desc(), m.mint_id)
+    # By the plain cursor: peewee's rows cost three times that, and a page waits for these.
+    return [row[0] for row in database.db.execute(query)]
+
+
+def token_counts(result_id: int) -> dict[str, int]:
+    """Return how many mints of a result's allocation are pending, resolved, unlisted and failed; 0 where none is."""
+    query = (
+        ResultMint.select(Token.status, fn.count(Token.id))
+        .join(Token, JOIN.INNER, on=(Token.id == ResultMint.mint_id))
+        .where(ResultMint.result_id == result_id)
+        .group_by(Token.status)
+    )
+    return dict.fromkeys(STATUSES, 0) | dict(query.tuples())
 
 
 def addresses(analysis_id: int) -> dict[int, tuple[str, str | None]]:

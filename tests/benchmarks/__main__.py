@@ -22,6 +22,7 @@ import psutil
 from tasks.simulator.scenario import plain_scenario
 from tasks.simulator.world import build_world
 from tests import servers
+from tests.benchmarks import tokens
 from webapp.intake import read
 
 
@@ -166,6 +167,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "long_wallet": long_wallet,
     "pairs": pairs,
     "intake": intake,
+    "tokens": lambda: tokens.enrichment(say),
 }
 
 if __name__ == "__main__":

@@ -51,10 +51,11 @@ def start(addresses: Sequence[str], *, sync_ttl_s: float = 0, **parameters: Any)
     return lifecycle.create(new, sync_ttl_s=sync_ttl_s).analysis
 
 
-def work(rounds: int = 200) -> None:
-    """Do every job that is due, newest first, until none is left that can be done now."""
+def work(rounds: int = 200, queue: str = "pipeline") -> None:
+    """Do every job of a queue that is due, newest first, until none is left that can be done now."""
     for _ in range(rounds):
-        waiting = Job.select(Job.id).where(Job.state.in_(("queued", "running")), Job.due_at.is_null())
+        live = Job.state.in_(("queued", "running")) & (Job.queue == queue)
+        waiting = Job.select(Job.id).where(live, Job.due_at.is_null())
         ids = [row[0] for row in waiting.order_by(Job.priority.desc()).tuples()]
         if not ids:
             return

@@ -404,7 +404,7 @@ def test_cancelling_while_syncs_end_blocks_nobody(chain: Simulator) -> None:
 
 def test_every_job_ends_and_says_so(chain: Simulator) -> None:
     settle(chain.world.addresses[:3])
-    for job in list(Job.select()):
+    for job in list(Job.select().where(Job.queue == "pipeline")):
         assert job.state in jobs.ENDED
         assert job.finished_at >= (job.started_at or job.enqueued_at)
         last = JobEvent.select().where(JobEvent.job_id == job.id).order_by(JobEvent.id.desc()).get()

@@ -17,6 +17,10 @@ from tests.conftest import both_databases
 pytestmark = [pytest.mark.usefixtures("records"), both_databases]
 
 
+def announced() -> set[str]:
+    return queues.waiting_ids("pipeline") | queues.scheduled_ids("pipeline")
+
+
 def submit(*subjects: str, tier: int = queues.USER, analysis_id: int | None = None, kind: str = "sync") -> list[str]:
     with database.write():
         made = submission.submit(kind, subjects, tier, analysis_id=analysis_id)
@@ -151,7 +155,7 @@ def test_a_job_that_is_not_due_is_announced_for_later() -> None:
         made = submission.submit("provisional", ["x"], queues.USER, delay_s=30)
     jobs.announce(made.values())
     assert jobs.claim(made["x"]) is None
-    assert queues.announced_ids("pipeline") == set(made.values())
+    assert announced() == set(made.values())
     assert queues.pipeline.dequeue().eta is not None
 
 
@@ -277,7 +281,7 @@ def test_recovery_announces_what_was_never_announced() -> None:
     assert recovery.recover("pipeline") == [], "the one who submitted may be about to announce them"
     age(ids, 61)
     assert sorted(recovery.recover("pipeline")) == sorted(ids)
-    assert queues.announced_ids("pipeline") == set(ids)
+    assert announced() == set(ids)
 
 
 def test_recovery_announces_what_a_killed_worker_had_taken_from_the_queue() -> None:
@@ -300,7 +304,7 @@ def test_a_worker_that_starts_waits_for_no_message_that_is_not_there() -> None:
     queues.send("pipeline", waiting, 1)
     assert recovery.recover("pipeline") == []
     assert sorted(recovery.recover("pipeline", grace_s=0.0)) == sorted([lost, later])
-    assert queues.announced_ids("pipeline") == {lost, waiting, later}
+    assert announced() == {lost, waiting, later}
 
 
 def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
@@ -354,11 +358,11 @@ def test_of_very_many_jobs_the_rest_is_announced_by_a_worker() -> None:
     forget_messages()
     ids = submit(*(f"w{number}" for number in range(jobs.AT_ONCE + 150)))
     jobs.announce(ids)
-    assert len(queues.announced_ids("pipeline") - {queues.ANNOUNCE}) == jobs.AT_ONCE
+    assert len(announced() - {queues.ANNOUNCE}) == jobs.AT_ONCE
     first = queues.pipeline.dequeue()
     assert first.args == (queues.ANNOUNCE,), "before everything else"
     queues.pipeline.execute(first)
-    assert queues.announced_ids("pipeline") == set(ids)
+    assert announced() == set(ids)
 
 
 def test_submitting_nothing_makes_nothing() -> None:

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOORS = {
     "tasks.settings": 0,
     "tasks.errors": -1,
+    "tasks.tiers": -1,
     "tasks.analysis": 1,
     "tasks.simulator": 1,
     "tasks.sources": 2,  # reads the wire into the analysis room's transactions
@@ -29,12 +30,14 @@ FLOORS = {
     "tasks.frame": 3,
     "tasks.lifecycle": 6,
     "tasks.sync": 7,
-    "tasks.analyse": 7,
-    "tasks.evidence": 8,
-    "tasks.schedule": 9,
-    "tasks.cli": 10,
-    "webapp": 11,
-    "wsgi": 12,
+    "tasks.lanes": 6,
+    "tasks.enrich": 7,
+    "tasks.analyse": 8,
+    "tasks.evidence": 9,
+    "tasks.schedule": 10,
+    "tasks.cli": 11,
+    "webapp": 12,
+    "wsgi": 13,
 }
 NOT_SETTINGS = {"given_secret_key": "SECRET_KEY"}
 
