@@ -1,5 +1,5 @@
 /* Walletkin in the browser: conveniences only, every page works without them. No dependency, one listener per event.
-   In this order: theme, copying, htmx (CSRF, hidden tabs, open rows, live region), intake, forms, times, images. */
+   In this order: theme, copying, htmx (CSRF, hidden tabs, open rows, live region), tokens, intake, forms, times, images. */
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -136,13 +136,131 @@
     openRows.clear();
   });
   on("htmx:afterSettle", (event) => {
-    refreshAges();
+    afterSwaps();
     for (const gutter of $$("[data-lined]", event.target)) number(gutter);
     const speaker = event.target.matches?.("[data-live]") ? event.target : $("[data-live]", event.target);
     if (speaker) say(speaker.dataset.live);
   });
+  /* A poll brings a hundred cells one by one: what looks at the whole page is done once for all of them. */
+  let swapped = false;
+  function afterSwaps() {
+    if (swapped) return;
+    swapped = true;
+    setTimeout(() => {
+      swapped = false;
+      refreshAges();
+      wake();
+    });
+  }
   on("htmx:sendError", () => say("The server does not answer. It will be asked again."));
   on("htmx:responseError", (event) => say(`The server answered ${event.detail.xhr.status}.`));
+
+  /* Tokens. A page has one poller, which asks for the cells that are awaited at the moment, also in parts that came later:
+     every two seconds, less often while nothing comes, never in a hidden tab. On 286 htmx forgets it; cells that come to be
+     awaited later, by a swap or a refresh, get a new one. The answer swaps cells out of band. */
+  const POLL_MS = 2000;
+  const SLOWEST_MS = 10000;
+  const MOST_MINTS = 150;
+  let pollWait = POLL_MS;
+  let pollAt = 0;
+  let asked = 0;
+  const poller = () => $("[data-tokens]");
+  const mintsOf = (cells) => [...new Set(cells.map((cell) => cell.dataset.mint))];
+  const awaited = () => mintsOf($$("[data-mint][data-awaited]"));
+
+  function wake() {
+    const old = poller();
+    const count = awaited().length;
+    if (!old || !count) return;
+    if (count > asked) [pollWait, pollAt, asked] = [POLL_MS, 0, count];
+    if (old.hasAttribute("hx-get")) return;
+    const fresh = old.cloneNode();
+    fresh.setAttribute("hx-get", old.dataset.tokens);
+    fresh.setAttribute("hx-trigger", "every 2s, ask");
+    fresh.setAttribute("hx-swap", "none");
+    old.replaceWith(fresh);
+    window.htmx?.process(fresh);
+  }
+
+  on("htmx:configRequest", (event) => {
+    if (event.target !== poller()) return;
+    const mints = awaited();
+    asked = mints.length;
+    event.detail.path = `${event.target.dataset.tokens}?mints=${mints.slice(0, MOST_MINTS).join(",")}`;
+  });
+  on("htmx:beforeRequest", (event) => {
+    // A timer that is a little early must not wait for its next turn.
+    if (event.target === poller() && (!asked || performance.now() < pollAt - POLL_MS / 4)) event.preventDefault();
+  });
+  on("htmx:afterRequest", (event) => {
+    if (event.target !== poller()) return;
+    const left = awaited().length;
+    const arrived = left < asked;
+    pollWait = arrived ? POLL_MS : Math.min(SLOWEST_MS, pollWait * 1.5);
+    pollAt = performance.now() + pollWait;
+    asked = left;
+    if (arrived) sayTokens(left);
+    if (event.detail.xhr?.status !== 286) return;
+    event.target.removeAttribute("hx-get");
+    wake(); // more than one question holds, or a cell with a selection, which was left alone
+  });
+  on("visibilitychange", () => {
+    if (document.hidden || !awaited().length) return;
+    [pollWait, pollAt] = [POLL_MS, 0];
+    poller()?.dispatchEvent(new Event("ask"));
+  });
+
+  function sayTokens(left) {
+    const all = mintsOf($$(".token[data-mint]"));
+    const count = (state) => mintsOf($$(`.token-is-${state}.token`)).length;
+    const rest = left ? "" : [[count("unlisted"), "without a market"], [count("failed"), "failed"]]
+      .filter(([number]) => number).map(([number, words]) => `, ${number} ${words}`).join("");
+    say(`${count("resolved")} of ${all.length} ${all.length === 1 ? "token" : "tokens"} resolved${rest}`);
+  }
+
+  /* Cells are put in here and not by htmx, which would tell every cell of each cell after it: seventy of them would
+     hold the page up. A cell in which something is selected waits for the next answer; one that has the focus (Retry)
+     hands it on. */
+  on("htmx:oobBeforeSwap", (event) => {
+    const { target: cell, fragment } = event.detail;
+    if (!cell.dataset.mint) return;
+    event.detail.shouldSwap = false;
+    const selection = document.getSelection();
+    const inside = cell.contains(selection.anchorNode) || cell.contains(selection.focusNode);
+    if (inside && !selection.isCollapsed) return;
+    const focused = cell.contains(document.activeElement);
+    const fresh = fragment.firstElementChild;
+    cell.replaceWith(fresh);
+    const button = $("button", fresh);
+    if (button) window.htmx.process(fresh);
+    if (focused && !button) fresh.tabIndex = -1;
+    if (focused) (button || fresh).focus({ preventScroll: true });
+    afterSwaps();
+  });
+
+  /* A refresh names the mints of the page, those in sight first; then their new prices are awaited. */
+  const inSight = (cell) => {
+    const { top, bottom, height } = cell.getBoundingClientRect();
+    return height > 0 && bottom > 0 && top < innerHeight;
+  };
+  function pageMints() {
+    const cells = $$("[data-mint]");
+    return mintsOf([...cells.filter(inSight), ...cells]).slice(0, MOST_MINTS);
+  }
+  on("htmx:configRequest", (event) => {
+    if (!event.target.matches("[data-refresh]")) return;
+    const first = event.detail.formData.getAll("mints"); // that of a Retry
+    event.detail.parameters.mints = [...first, ...pageMints()].join(",");
+  });
+  on("htmx:afterRequest", (event) => {
+    // The form itself may have been swapped away by the answer.
+    if (!event.detail.requestConfig?.elt.matches("[data-refresh]") || !event.detail.successful) return;
+    const mints = new Set(pageMints());
+    for (const cell of $$("[data-mint]")) if (mints.has(cell.dataset.mint)) cell.dataset.awaited = "";
+    asked = 0;
+    wake();
+    say("Asking for prices");
+  });
 
   /* Intake: line numbers, and files dropped or chosen. */
   function number(box) {

@@ -8,11 +8,12 @@ from flask import Flask, g, request
 from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
-from tasks import lifecycle
-from tasks.records import database
+from tasks import lifecycle, queues
+from tasks.records import database, prices
 from tasks.records.models import db
 from tasks.settings import Settings
 from webapp import charts, display, errors, pages, security, shapes
+from webapp.cells import Cells
 from webapp.pages.operations import asset_version
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,6 +42,9 @@ def _open_database(app: Flask, settings: Settings) -> None:
     """Bind and migrate the database; each request that needs it holds a connection of its own."""
     database.open_database(settings)
     database.migrate()
+    database.keep_open()
+    prices.open_prices(settings)
+    queues.hurry()
 
     @app.before_request
     def connect() -> None:
@@ -57,6 +61,8 @@ def _open_database(app: Flask, settings: Settings) -> None:
 def _prepare_templates(app: Flask, settings: Settings) -> None:
     app.jinja_env.undefined = StrictUndefined
     display.register(app)
+    cells = app.extensions["cells"] = Cells(app.jinja_env, settings)
+    app.jinja_env.globals["ui"].keep(token_cell=cells.token_cell, token_price=cells.token_price)
     app.jinja_env.globals.update(
         demo=settings.is_demo,
         version=lifecycle.VERSION,

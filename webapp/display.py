@@ -22,12 +22,14 @@ from webapp.marks import (
     cluster_colour,
     cluster_shape,
     insight,
+    job_icon,
     job_kind,
     monogram,
     monogram_colour,
     sprite,
     visible_insights,
 )
+from webapp.words import outcome, plain_text, sentence
 
 Number = int | float | Decimal
 
@@ -291,12 +293,6 @@ def gap(seconds: float | None) -> str:
     return sign + text
 
 
-def sentence(text: str) -> str:
-    """Begin a reason with a capital and end it with a full stop, as a line of its own is written."""
-    text = text[:1].upper() + text[1:]
-    return text if not text or text[-1] in ".!?" else f"{text}."
-
-
 FILTERS = {
     function.__name__: function
     for function in (
@@ -321,6 +317,9 @@ FILTERS = {
         duration,
         gap,
         sentence,
+        plain_text,
+        outcome,
+        job_icon,
         job_kind,
         monogram,
         monogram_colour,

@@ -41,6 +41,8 @@ SPRITE_ICONS = (
     "square-arrow-out-up-right",
     "scale",
     "ban",
+    "coins",
+    "wallet-cards",
 )
 
 
@@ -75,7 +77,22 @@ IMPLIED_BY = {
 }
 
 
-JOB_KINDS = {"sync": "Read a wallet", "provisional": "Compare pairs so far", "similarity": "Compare pairs"}
+JOB_KINDS = {
+    "sync": "Read a wallet",
+    "provisional": "Compare pairs so far",
+    "similarity": "Compare pairs",
+    "enrich": "Name and price tokens",
+    "refresh": "Refresh prices",
+    "maintain": "Keep prices fresh",
+}
+JOB_ICONS = {
+    "sync": "wallet-cards",
+    "provisional": "arrow-left-right",
+    "similarity": "arrow-left-right",
+    "enrich": "coins",
+    "refresh": "refresh-cw",
+    "maintain": "clock",
+}
 
 
 def monogram(symbol: str | None, mint: str) -> str:
@@ -116,6 +133,11 @@ def job_kind(kind: str) -> str:
     return JOB_KINDS.get(kind, kind)
 
 
+def job_icon(kind: str) -> str:
+    """Choose the icon of a kind of job; a kind without one has the one of all work."""
+    return JOB_ICONS.get(kind, "loader")
+
+
 def sprite() -> Markup:
     """Give the ``<symbol>`` elements of SPRITE_ICONS, from the installed Lucide package."""
     return Markup("".join(_symbol(name) for name in SPRITE_ICONS))
@@ -138,6 +160,10 @@ class Macros:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+
+    def keep(self, **functions: Any) -> None:
+        """Let functions stand for the macros of the same names."""
+        self.__dict__.update(functions)
 
     def __getattr__(self, name: str) -> Any:
         for file in self.FILES:

@@ -7,7 +7,7 @@ from flask import Response, request
 STOP = 286
 """The status on which htmx swaps the answer in and asks no more."""
 
-POLLED = ("analyses.progress", "jobs.activity", "jobs.show")
+POLLED = ("analyses.progress", "analyses.enrichment", "jobs.activity", "jobs.show", "tokens.show")
 
 
 def is_poll() -> bool:

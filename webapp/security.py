@@ -19,6 +19,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tasks.settings import Settings
+from webapp import logos
 from webapp.errors import Problem
 
 MAX_BYTES = 2_500_000
@@ -120,16 +121,12 @@ class _Headers:
 
 def content_policy(settings: Settings) -> str:
     """Return the Content-Security-Policy: everything from here, token logos from the hosts that the settings name."""
-    logos = [f"https://{host}" for host in settings.logo_hosts]
-    if settings.is_demo:
-        market = urllib.parse.urlsplit(settings.dexscreener_url)
-        logos.append(f"{market.scheme}://{market.netloc}")
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            " ".join(["img-src 'self' data:", *logos]),
+            " ".join(["img-src 'self' data:", *logos.origins(settings)]),
             "connect-src 'self'",
             "form-action 'self'",
             "base-uri 'none'",
@@ -179,9 +176,9 @@ class Reader:
         return self.sees_all or key in self.named or (owner is not None and owner == self.browser)
 
 
-def reader(settings: Settings) -> Reader:
-    """Return who makes this request."""
-    named = frozenset(filter(None, request.args.getlist("analysis") + request.form.getlist("analysis")))
+def reader(settings: Settings, *keys: str) -> Reader:
+    """Return who makes this request; `keys` are analyses that its path names."""
+    named = frozenset(filter(None, [*keys, *request.args.getlist("analysis"), *request.form.getlist("analysis")]))
     return Reader(browser_id(), named, _is_operator(settings))
 
 

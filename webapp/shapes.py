@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from flask.json.provider import JSONProvider
 
 from tasks import evidence, lifecycle
 from tasks.analysis.audit import AuditRow
-from tasks.records import analyses, results, tokens
+from tasks.records import analyses, prices, results
 from tasks.records.models import Analysis
 from tasks.settings import Settings
 from webapp.display import iso
@@ -26,6 +26,7 @@ TIMES = frozenset(
     + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b")
 )
 TOP_TOKENS = 24
+LookUp = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
 LATER_MEASURES: Mapping[str, Any] = dict.fromkeys(
     ("expected", "lift", "p_value", "q_value", "matched", "matched_share", "same_slot", "median_lag_s", "leader")
     + ("lead_share", "timing_p_value")
@@ -33,7 +34,10 @@ LATER_MEASURES: Mapping[str, Any] = dict.fromkeys(
 TOKEN_KEYS = ("mint", "status", "name", "symbol", "decimals", "image_url", "price_usd", "liquidity_usd") + (
     "volume_24h_usd", "market_cap_usd", "price_source", "last_updated", "stale", "attempts", "last_error"
 )  # fmt: skip
-UNSEEN_TOKEN: Mapping[str, Any] = dict.fromkeys(TOKEN_KEYS) | {"status": "pending", "stale": False, "attempts": 0}
+UNSEEN_TOKEN: Mapping[str, Any] = dict.fromkeys(TOKEN_KEYS) | {
+    "status": "pending", "stale": False, "attempts": 0, "awaited": False
+}  # fmt: skip
+CLOCKS_DIFFER_S = 60.0
 
 
 class FastJSON(JSONProvider):
@@ -66,22 +70,34 @@ def jsonable(shape: Any) -> Any:
 # Tokens ---------------------------------------------------------------------------------------------------------
 
 
-def tokens_by_mint(mints: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return mint → token shape; a mint that the registry does not know is pending."""
+def token_views(mints: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return mint → token for a page: its shape and whether news of it is `awaited`.
+
+    A mint that the registry does not know is pending and not awaited: nobody will ever ask for it.
+    """
     wanted = set(mints)
     now, ttl_s = time.time(), settings().price_ttl_s
-    shapes = {mint: {**UNSEEN_TOKEN, "mint": mint} for mint in wanted}
-    for row in tokens.cells(tokens.mint_ids(wanted).values()).values():
-        updated = row["last_updated"]
-        row["stale"] = updated is not None and now - updated > ttl_s
-        shapes[row["mint"]] = {key: row[key] for key in TOKEN_KEYS}
-    return shapes
+    known = prices.cells(wanted)
+    for cell in known.values():
+        updated = cell["last_updated"]
+        cell["stale"] = updated is not None and not -CLOCKS_DIFFER_S <= now - updated <= ttl_s
+    return {mint: known.get(mint) or {**UNSEEN_TOKEN, "mint": mint} for mint in wanted}
 
 
-def with_tokens(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def tokens_by_mint(mints: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return mint → token shape; a mint that the registry does not know is pending."""
+    return {mint: {key: view[key] for key in TOKEN_KEYS} for mint, view in token_views(mints).items()}
+
+
+def with_tokens(rows: Sequence[Mapping[str, Any]], look_up: LookUp = tokens_by_mint) -> list[dict[str, Any]]:
     """Return rows that have a `mint` with the token's shape beside it, None where the mint is None."""
-    known = tokens_by_mint(row["mint"] for row in rows if row["mint"])
+    known = look_up(row["mint"] for row in rows if row["mint"])
     return [{**row, "token": known.get(row["mint"])} for row in rows]
+
+
+def with_token_views(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as `with_tokens` does, with tokens as pages show them."""
+    return with_tokens(rows, token_views)
 
 
 # Analyses and wallets -------------------------------------------------------------------------------------------

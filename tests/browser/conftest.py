@@ -39,11 +39,16 @@ def chain() -> Iterator[Simulator]:
         yield simulator
 
 
+def demo_environ(chain: Simulator) -> dict[str, str]:
+    """Return the environment of the demo, in which logos come from the simulator too."""
+    return servers.demo_environ(chain.url, SEED) | {"WALLETKIN_SIMULATOR_BIND": chain.url.removeprefix("http://")}
+
+
 @pytest.fixture(scope="session")
 def running(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Program]:
-    """The web process and the pipeline worker, as in the demo."""
+    """The web process and both workers, as in the demo."""
     folder: pathlib.Path = tmp_path_factory.mktemp("browser")
-    with servers.program(folder, servers.demo_environ(chain.url, SEED)) as program:
+    with servers.program(folder, demo_environ(chain), ("web", "pipeline", "enrichment")) as program:
         yield program
 
 

@@ -17,7 +17,7 @@ from tasks.simulator.samples import sample_lists
 from tasks.simulator.scenario import Scenario
 from tasks.simulator.server import Simulator
 from tests import servers
-from tests.browser.conftest import SEED, chromium
+from tests.browser.conftest import SEED, chromium, demo_environ
 
 TARGET = servers.ROOT / "var" / "pictures"
 SIZES = {"desktop": {"width": 1440, "height": 1000}, "phone": {"width": 390, "height": 844}}
@@ -29,7 +29,7 @@ def main() -> None:
     with (
         Simulator(scenario) as chain,
         tempfile.TemporaryDirectory() as folder,
-        servers.program(pathlib.Path(folder), servers.demo_environ(chain.url, SEED)) as running,
+        servers.program(pathlib.Path(folder), demo_environ(chain), ("web", "pipeline", "enrichment")) as running,
         sync_playwright() as playwright,
     ):
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -42,6 +42,8 @@ def main() -> None:
         take(browser, {"progress": waiting})
         chain.set_faults(latency_ms=0)
         wait(waiting)
+        take(browser, {"filling": waiting})
+        wait_for_tokens(waiting)
         take(browser, pages(running.url, waiting))
     print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET}")
 
@@ -63,16 +65,24 @@ def wait(page: str) -> None:
         time.sleep(0.3)
 
 
+def wait_for_tokens(page: str) -> None:
+    while get(f"{page}/enrichment.json")["pending"]:
+        time.sleep(0.3)
+
+
 def pages(url: str, analysis: str) -> dict[str, str]:
     pair = get(f"{analysis}/pairs.json?limit=1")["pairs"][0]
     a, b = pair["wallet_a"], pair["wallet_b"]
     job = get(f"{url}/activity.json")["jobs"][0]["id"]
+    mints = ",".join(one["mint"] for one in get(f"{analysis}.json")["summary"]["top_tokens"])
     return {
         "front": f"{url}/",
         "result": analysis,
         "pairs": f"{analysis}/pairs",
         "pair": f"{analysis}/pairs/{a}/{b}",
         "wallet": f"{analysis}/wallets/{a}",
+        "enrichment": f"{analysis}/enrichment",
+        "tokens": f"{url}/tokens?mints={mints}",
         "activity": f"{url}/activity",
         "job": f"{url}/jobs/{job}",
         "error": f"{url}/analyses/none",

@@ -178,9 +178,14 @@ def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village
 
     key, (a, b) = finish(client, village), village[:2]
     with template_rendered.connected_to(check, client.application):
-        for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}"):
+        for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}", "/enrichment"):
             client.get(f"/analyses/{key}{path}")
-        for path in ("/", "/activity", f"/jobs/{client.get('/activity.json').json['jobs'][0]['id']}"):
+        for path in (
+            "/",
+            "/activity",
+            f"/tokens?mints={mint(0)}",
+            f"/jobs/{client.get('/activity.json').json['jobs'][0]['id']}",
+        ):
             client.get(path)
     assert unread == []
 
@@ -212,7 +217,7 @@ def test_a_complete_analysis_on_its_page(client: FlaskClient, village: list[str]
     assert "Village" in page
     assert 'id="summary"' in page
     assert f"/analyses/{key}/pairs.csv" in page
-    assert 'http-equiv="refresh"' not in page
+    assert f"/analyses/{key}/progress" not in page
     assert page.count('<li class="pair"') == 10
 
 

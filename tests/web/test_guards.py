@@ -48,8 +48,10 @@ def test_every_answer_has_the_security_headers(client: FlaskClient) -> None:
 
 
 def test_the_demo_may_show_the_simulators_logos(make_app: Any) -> None:
-    app = make_app(SIMULATOR_SEED="7", DEXSCREENER_URL="http://127.0.0.1:8899")
-    assert "http://127.0.0.1:8899" in app.test_client().get("/").headers["Content-Security-Policy"]
+    policy = make_app(SIMULATOR_SEED="7").test_client().get("/").headers["Content-Security-Policy"]
+    assert "http://127.0.0.1:8899;" in policy
+    policy = make_app(SIMULATOR_BIND="127.0.0.1:8899").test_client().get("/").headers["Content-Security-Policy"]
+    assert "http:" not in policy, "a real market never sends images over plain http"
 
 
 def test_pages_vary_by_htmx_and_analyses_are_not_stored(client: FlaskClient) -> None:

@@ -35,11 +35,12 @@ class Address(BaseConverter):
 def register(app: Flask) -> None:
     """Add every page to the app."""
     app.url_map.converters.update(key=Key, address=Address)
-    from webapp.pages import analyses, home, jobs, operations, pairs, progress, wallets
+    from webapp.pages import analyses, enrichment, home, jobs, operations, pairs, progress, tokens, wallets
 
-    for module in (home, analyses, pairs, wallets, jobs, operations):
+    for module in (home, analyses, pairs, wallets, tokens, jobs, operations):
         app.register_blueprint(module.pages)
     progress.register(app)
+    enrichment.register(app)
     operations.register_files(app)
 
 

@@ -12,7 +12,7 @@ from tasks.records.analyses import NewAnalysis, NewWallet
 from tasks.records.models import Analysis
 from webapp import forms, intake, security, shapes
 from webapp.errors import Problem, wants_json
-from webapp.pages import analysis_of, data, home, page, progress, see_other
+from webapp.pages import analysis_of, data, enrichment, home, page, progress, see_other
 from webapp.shapes import settings
 
 pages = Blueprint("analyses", __name__)
@@ -110,6 +110,7 @@ def show(key: str) -> Response:
         incomplete=[one for one in wallets if one["state"] in ("failed", "partial")],
         left_out=_left_out(analysis),
         progress=progress.progress_view(analysis),
+        enrichment=enrichment.enrichment_view(analysis),
         sort="overall",
         exports=_exports(key) if result else [],
         **(_result_context(analysis, result) if result else NO_RESULT),
@@ -136,7 +137,7 @@ def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any
         "summary": sums | extra,
         "pairs": shapes.pair_views(analysis, rows),
         "next_url": after and url_for("pairs.index", key=analysis.key, after=after),
-        "top_tokens": shapes.with_tokens(sums["top_tokens"]),
+        "top_tokens": shapes.with_token_views(sums["top_tokens"]),
         "rates": result["rates"],
     }
 

@@ -25,7 +25,7 @@ pages = Blueprint("jobs", __name__)
 JOBS_A_PAGE, MOST_JOBS = 50, 200
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 TIER_NAMES = {tier: name for name, tier in queues.TIERS.items()}
-PLAIN = ("id", "kind", "state", "done", "total", "attempts", "enqueued_at", "started_at", "finished_at")
+PLAIN = ("id", "kind", "state", "done", "total", "attempts", "counts", "enqueued_at", "started_at", "finished_at")
 
 
 def _shape(row: Mapping[str, Any], waiters: Sequence[Waiter], events: Sequence[Any], reader: Reader) -> dict[str, Any]:
@@ -42,20 +42,21 @@ def _shape(row: Mapping[str, Any], waiters: Sequence[Waiter], events: Sequence[A
     }
 
 
-def _shapes(rows: Sequence[Mapping[str, Any]], reader: Reader) -> list[tuple[dict[str, Any], list[Waiter]]]:
+def job_shapes(rows: Sequence[Mapping[str, Any]], reader: Reader) -> list[tuple[dict[str, Any], list[Waiter]]]:
+    """Return each job's shape, as this reader may see it, and the analyses that wait for it."""
     ids = [row["id"] for row in rows]
     waiters, events = activity.waiters(ids), activity.events(ids)
     return [(_shape(row, waiters[row["id"]], events[row["id"]], reader), waiters[row["id"]]) for row in rows]
 
 
-def _view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]:
+def job_view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]:
     """Return a job for a page; its links carry the analysis that the request named."""
     named = request.args.get("analysis") or None
     visible = shape["analyses"] is not None
     labels = {one.key: one.label for one in waiters}
     ended = shape["finished_at"]
     return shape | {
-        "subject_label": _subject_label(shape, labels) if visible else None,
+        "subject_label": _subject_label(shape, labels) if visible or shape["kind"] == "maintain" else None,
         "duration_s": ended - shape["started_at"] if ended and shape["started_at"] else None,
         "url": url_for("jobs.show", job_id=shape["id"], analysis=named),
         "cancel_url": url_for("jobs.cancel", job_id=shape["id"], analysis=named)
@@ -68,6 +69,8 @@ def _view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]:
 def _subject_label(shape: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if shape["kind"] == "sync":
         return short_address(shape["subject"])
+    if shape["kind"] == "maintain":
+        return "all tokens"
     return labels.get(shape["subject"]) or "an analysis"
 
 
@@ -78,7 +81,7 @@ def _read_page(reader: Reader) -> tuple[list[tuple[dict[str, Any], list[Waiter]]
         after=request.args.get("after") or None,
         limit=forms.read_limit(JOBS_A_PAGE, MOST_JOBS),
     )
-    return _shapes(rows, reader), following
+    return job_shapes(rows, reader), following
 
 
 @pages.get("/activity.json")
@@ -92,7 +95,7 @@ def activity_json() -> Response:
 def show_activity() -> Response:
     """Show the log of jobs, the newest first."""
     found, following = _read_page(security.reader(settings()))
-    jobs = [_view(*one) for one in found]
+    jobs = [job_view(*one) for one in found]
     pending = not request.args.get("after") and any(job["state"] in LIVE for job in jobs)
     answer = page(
         "activity",
@@ -113,16 +116,16 @@ def show_activity() -> Response:
 @pages.get("/jobs/<key:job_id>.json")
 def show_json(job_id: str) -> Response:
     """Give one job as JSON."""
-    ((shape, _),) = _shapes([activity.job(job_id)], security.reader(settings()))
+    ((shape, _),) = job_shapes([activity.job(job_id)], security.reader(settings()))
     return data(shape)
 
 
 @pages.get("/jobs/<key:job_id>")
 def show(job_id: str) -> Response:
     """Show one job with its events."""
-    ((shape, waiters),) = _shapes([activity.job(job_id)], security.reader(settings()))
+    ((shape, waiters),) = job_shapes([activity.job(job_id)], security.reader(settings()))
     here = page_url("jobs.show", job_id=job_id)
-    answer = page("job", "job", section="activity", job=_view(shape, waiters), page_url=here)
+    answer = page("job", "job", section="activity", job=job_view(shape, waiters), page_url=here)
     return polling.last(answer) if polling.is_poll() and shape["state"] not in LIVE else answer
 
 

@@ -177,10 +177,10 @@ def _in_order(show: Callable[[Analysis, AnalysisWallet, AnalysisWallet], Respons
 
 
 def _token_page(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, int]:
-    """Return a page of the tokens of a pair, where it starts, and its size."""
+    """Return a page of the shared tokens of a pair, where it starts, and its size."""
     limit = forms.read_limit(TOKENS_A_PAGE, MOST_TOKENS)
     start = forms.read_offset()
-    return shapes.with_tokens(rows[start : start + limit]), start, limit
+    return rows[start : start + limit], start, limit
 
 
 def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
@@ -190,7 +190,7 @@ def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Resp
     return data(
         shapes.pair(row, a.wallet.address, b.wallet.address)
         | {
-            "tokens": tokens,
+            "tokens": shapes.with_tokens(tokens),
             "matches": [],
             "for": [],
             "against": [],
@@ -211,7 +211,7 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
         "pair",
         "evidence",
         analysis=shapes.analysis_view(analysis),
-        pair=shown | {"tokens": tokens, "url": shown["url"]},
+        pair=shown | {"tokens": shapes.with_token_views(tokens), "url": shown["url"]},
         a=shown["a"],
         b=shown["b"],
         next_url=following and page_url("pairs.show", **here, after=following),

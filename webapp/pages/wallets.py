@@ -89,7 +89,7 @@ def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int)
         analysis=shapes.analysis_view(analysis),
         wallet=shapes.wallet_views(analysis, {wallet.position})[wallet.position],
         counts=_counts(audit.rows),
-        weights=shapes.with_tokens(audit.weights),
+        weights=shapes.with_token_views(audit.weights),
         check=audit.check._asdict(),
         pairs=_closest(analysis, wallet),
         csv_url=url_for("wallets.capital_csv", **here),
@@ -105,7 +105,7 @@ def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) 
     following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
     return {
         "show": show,
-        "rows": shapes.with_tokens([shapes.audit_row(row) for row in rows[start : start + limit]]),
+        "rows": shapes.with_token_views([shapes.audit_row(row) for row in rows[start : start + limit]]),
         "row_start": start,
         "next_url": following and page_url(endpoint, **here, after=following),
         "prev_url": before and page_url(endpoint, **here, after=before),

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webapp import display
+from webapp.marks import JOB_ICONS, JOB_KINDS
 
 ADDRESS = "AdJU6t5KVtnjnkr3DK9U3NZHKnpjqKMVHwZXxGyspDnh"
+TOKEN = {"mint": ADDRESS, "symbol": "NAPS", "name": "Nap Season", "imitated": None, "price_usd": None}
 TEMPLATES = Path(display.__file__).parents[1] / "templates"
 AT = datetime(2026, 3, 18, 14, 22, 5, tzinfo=UTC).timestamp()
 N = "\u00a0"
@@ -279,8 +281,14 @@ def test_labels_are_escaped_and_controls_are_siblings(app):
     ],
 )
 def test_a_token_has_a_cell_in_every_state(app, status, words):
-    token = {"mint": ADDRESS, "status": status, "symbol": "NAPS", "name": "Nap Season", "image_url": None}
+    token = TOKEN | {"status": status, "awaited": status == "pending"}
     assert words in rendered(app, "{{ ui.token_cell(token) }}", token=token)
+
+
+def test_a_mint_that_nobody_will_look_up_is_not_said_to_be_resolving(app):
+    token = TOKEN | {"status": "pending", "awaited": False}
+    assert "not looked up" in rendered(app, "{{ ui.token_cell(token) }}", token=token)
+    assert "no price" in rendered(app, "{{ ui.token_price(token) }}", token=token)
 
 
 def test_an_unknown_macro_is_named(app):
@@ -321,3 +329,27 @@ def test_every_macro_and_filter_is_used_or_waited_for() -> None:
 def test_a_kind_of_job_has_words_or_keeps_its_name() -> None:
     assert display.job_kind("sync") == "Read a wallet"
     assert display.job_kind("novelty") == "novelty"
+    assert display.job_icon("refresh") == "refresh-cw"
+    assert display.job_icon("novelty") == "loader"
+    assert set(JOB_ICONS) == set(JOB_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((70, 66, 3, 1), "70 asked: 66 resolved, 3 without a market, 1 failed"),
+        ((1_200, 1_200, 0, 0), "1,200 asked: 1,200 resolved"),
+        ((2, 0, 0, 2), "2 asked: 2 failed"),
+        ((0, 0, 0, 0), "0 asked"),
+    ],
+)
+def test_what_came_of_asking_is_said_in_words(counts: tuple[int, ...], words: str) -> None:
+    keys = ("asked", "resolved", "unlisted", "failed")
+    assert display.outcome(dict(zip(keys, counts, strict=True))) == words
+
+
+def test_a_strangers_words_are_one_line_without_tricks() -> None:
+    assert display.plain_text(" Nap\n\u200b Season\u202e ") == "Nap Season"
+    assert display.plain_text(None) == display.plain_text("\u200d\u2066") == ""
+    assert display.plain_text("x" * 10_000) == "x" * 79 + "…"
+    assert display.plain_text("abcdefgh", 4) == "abc…"

@@ -1,0 +1,104 @@
+"""How far the tokens of an analysis are known, and asking for their prices again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, request, url_for
+
+from tasks import enrich
+from tasks.jobs import LIVE
+from tasks.records import activity, results
+from tasks.records.models import Analysis
+from webapp import polling, security, shapes
+from webapp.errors import Problem, wants_json
+from webapp.pages import analysis_of, back_to, data, jobs, page, see_other
+from webapp.pages.tokens import MINT, MOST_MINTS
+from webapp.shapes import settings
+
+MOST_JOBS = 20
+NO_TOKENS = dict.fromkeys(results.STATUSES, 0)
+
+
+def register(app: Flask) -> None:
+    """Add the enrichment of an analysis to its pages."""
+    path = "/analyses/<key:key>"
+    app.add_url_rule(f"{path}/enrichment", "analyses.enrichment", show)
+    app.add_url_rule(f"{path}/enrichment.json", "analyses.enrichment_json", show_json)
+    app.add_url_rule(f"{path}/refresh", "analyses.refresh", refresh, methods=["POST"])
+
+
+def enrichment(analysis: Analysis) -> dict[str, Any]:
+    """Return how many tokens are in each state, and the newest jobs; no tokens while there is no result."""
+    counts = results.token_counts(analysis.result_id) if analysis.result_id is not None else NO_TOKENS
+    rows = activity.enrichment_jobs(analysis.id)[:MOST_JOBS]
+    shown = jobs.job_shapes(rows, security.reader(settings(), analysis.key))
+    return dict(counts) | {"jobs": [shape for shape, _ in shown]}
+
+
+def enrichment_view(analysis: Analysis) -> dict[str, Any]:
+    """Return the same for a page: with the last job, and whether there is something left to wait for."""
+    shape = enrichment(analysis)
+    last = jobs.job_view(shape["jobs"][0], ()) if shape["jobs"] else None
+    working = any(job["state"] in LIVE for job in shape["jobs"])
+    here = {"key": analysis.key}
+    return shape | {
+        "known": analysis.result_id is not None,
+        "total": sum(shape[status] for status in results.STATUSES),
+        "last": last,
+        "working": working,
+        "poll": working or shape["pending"] > 0,
+        "url": url_for("analyses.enrichment", **here),
+        "refresh_url": url_for("analyses.refresh", **here),
+    }
+
+
+def show_json(key: str) -> Response:
+    """Give the enrichment as JSON."""
+    return data(enrichment(analysis_of(key)))
+
+
+def show(key: str) -> Response:
+    """Show the enrichment. htmx, which asks again and again, is told when to stop."""
+    analysis = analysis_of(key)
+    shown = enrichment_view(analysis)
+    answer = _page(analysis, shown)
+    return polling.last(answer) if polling.is_poll() and not shown["poll"] else answer
+
+
+def _page(analysis: Analysis, shown: Mapping[str, Any]) -> Response:
+    return page("enrichment", "enrichment", analysis=shapes.analysis_view(analysis, ()), enrichment=shown)
+
+
+def refresh(key: str) -> Response:
+    """Ask for the prices of an analysis, those on the reader's screen first. Raises Conflict without a result."""
+    analysis = analysis_of(key)
+    job_id = enrich.refresh(analysis, _on_screen() or _most_common(analysis))
+    if wants_json():
+        ((shape, _),) = jobs.job_shapes([activity.job(job_id)], security.reader(settings(), key))
+        return data(shape, 202)
+    if request.htmx:
+        return _page(analysis, enrichment_view(analysis))
+    return see_other(back_to(shapes.analysis_url(analysis)))
+
+
+def _on_screen() -> list[str]:
+    """Return the mints that the request names, at most 150; what is no mint is passed over."""
+    sent = request.form.getlist("mints") if request.mimetype != "application/json" else _sent_json()
+    words = (word.strip() for text in sent for word in text.split(","))
+    return list(dict.fromkeys(word for word in words if MINT.fullmatch(word)))[:MOST_MINTS]
+
+
+def _sent_json() -> list[str]:
+    body = request.get_json(silent=True) if request.content_length else {}
+    if not isinstance(body, dict):
+        raise Problem(400, "bad_request", 'Send a JSON object, such as {"mints": []}.')
+    sent = body.get("mints") or []
+    return [text for text in ([sent] if isinstance(sent, str) else sent) if isinstance(text, str)]
+
+
+def _most_common(analysis: Analysis) -> list[str]:
+    if analysis.result_id is None:
+        return []
+    return [row["mint"] for row in results.top_tokens(analysis.result_id, shapes.TOP_TOKENS)]

@@ -1,0 +1,57 @@
+"""Token cells by mint: the poll that brings a page what its awaited cells have become; the same as a page and JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, Response, current_app, make_response, request
+
+from tasks.errors import InputError
+from webapp import polling, shapes
+from webapp.pages import Address, data, page
+
+pages = Blueprint("tokens", __name__)
+
+MOST_MINTS = 150
+MINT = re.compile(Address.regex)
+
+
+def asked_mints() -> list[str]:
+    """Return the mints that the query names, each once. Raises InputError for none, too many, or what is none."""
+    named = ",".join(request.args.getlist("mints"))
+    mints = list(dict.fromkeys(mint for text in named.split(",") if (mint := text.strip())))
+    if not mints or len(mints) > MOST_MINTS:
+        raise InputError(f"Name 1 to {MOST_MINTS} mints: /tokens?mints=first,second.")
+    if strange := next((mint for mint in mints if not MINT.fullmatch(mint)), None):
+        raise InputError(f"{strange[:60]!r} is no mint: that is 32 to 44 letters and digits of base58.")
+    return mints
+
+
+@pages.get("/tokens.json")
+def show_json() -> Response:
+    """Give token shapes in the order asked."""
+    mints = asked_mints()
+    known = shapes.tokens_by_mint(mints)
+    return data({"tokens": [known[mint] for mint in mints]})
+
+
+@pages.get("/tokens")
+def show() -> Response:
+    """Show the tokens asked for; a poll gets the cells of those that are no longer awaited."""
+    mints = asked_mints()
+    known = shapes.token_views(mints)
+    tokens = [known[mint] for mint in mints]
+    if polling.is_poll():
+        return _changed(tokens)
+    return page("tokens", "tokens", tokens=tokens)
+
+
+def _changed(tokens: Sequence[dict[str, Any]]) -> Response:
+    """Answer a poll, which asks only for what its page shows as awaited: 286 when none is, 204 while all are."""
+    arrived = [token for token in tokens if not token["awaited"]]
+    if not arrived:
+        return make_response("", 204)
+    answer = make_response(current_app.extensions["cells"].swaps(arrived))
+    return polling.last(answer) if len(arrived) == len(tokens) else answer

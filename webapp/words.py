@@ -1,0 +1,31 @@
+"""Words on pages that are not figures: strangers' names made harmless, reasons as sentences, outcomes counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.sources.names import LONGEST_NAME, clean_name
+
+OUTCOMES = (("resolved", "resolved"), ("unlisted", "without a market"), ("failed", "failed"))
+
+
+def plain_text(text: str | None, most: int = LONGEST_NAME) -> str:
+    """Write a stranger's words on one line, without what cannot be seen or turns the direction, cut with an ellipsis.
+
+    Unknown is empty, as is a text of nothing but such characters. The registry's names are clean already; what an
+    older version left there is cleaned here.
+    """
+    return clean_name(text, most) or ""
+
+
+def outcome(counts: Mapping[str, int]) -> str:
+    """Say what came of asking for tokens: "70 asked: 66 resolved, 3 without a market, 1 failed"."""
+    parts = ", ".join(f"{counts[key]:,} {words}" for key, words in OUTCOMES if counts[key])
+    asked = f"{counts['asked']:,} asked"
+    return f"{asked}: {parts}" if parts else asked
+
+
+def sentence(text: str) -> str:
+    """Begin a reason with a capital and end it with a full stop, as a line of its own is written."""
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?" else f"{text}."
