@@ -13,6 +13,7 @@ from tasks import analyse, enrich, lifecycle, queues, recovery, sync
 from tasks.queues import SETTINGS, enrichment, pipeline
 from tasks.records import database, prices, results, wants
 from tasks.records.models import Tick
+from tasks.sources.limits import keep_diaries
 
 __all__ = ["enrichment", "pipeline", "start_worker", "tick"]
 
@@ -58,6 +59,7 @@ def recover_enrichment() -> None:
 
 def start_worker(queue: str) -> None:
     """Migrate, and take up what an earlier worker left behind; every worker does it once, before its first job."""
+    keep_diaries(SETTINGS.data_dir)
     database.migrate()
     database.keep_open()
     if queue == "enrichment":

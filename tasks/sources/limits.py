@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import logging
 import math
+import pathlib
+import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 import redis
 
+from tasks.sources.diary import Diary
 from tasks.sources.waiting import CLOCK, SLICE_S, Clock, Stop
 from tasks.sources.windows import OwnWindow, SharedWindow
 
@@ -24,6 +27,7 @@ POLL_S = 0.1
 REDIS_AWAY_S = 30.0
 
 _limiters: dict[tuple[object, ...], RateLimiter] = {}
+_diaries: list[pathlib.Path] = []
 _endings: list[Callable[[], None]] = []
 _lock = threading.Lock()
 
@@ -49,6 +53,7 @@ class RateLimiter:
         clock: Clock = CLOCK,
         *,
         paced: bool = False,
+        diary_path: pathlib.Path | None = None,
     ):
         if not (math.isfinite(per_s) and per_s > 0):
             raise ValueError(f"the rate of {name} must be a finite number above 0, not {per_s}")
@@ -60,6 +65,9 @@ class RateLimiter:
         self._unit_s = 1 / per_s if paced else 0.0
         self._next_at = -math.inf
         self._own = OwnWindow(self.capacity, window_s + MARGIN_S, clock)
+        self._diary = Diary(diary_path, window_s + MARGIN_S) if diary_path else None
+        for ago_s, units in self._diary.recent() if self._diary else ():
+            self._own.remember(ago_s, units)
         self._shared = SharedWindow(name, self.capacity, window_s + MARGIN_S, redis_url) if redis_url else None
         self._redis_again_at = -math.inf
         # Held by whoever waits next, so that small requests cannot for ever overtake a large one.
@@ -122,7 +130,10 @@ class RateLimiter:
         if rest:
             return rest
         with self._own_lock:
-            return self._own.take(cost, spare)
+            rest = self._own.take(cost, spare)
+            if self._diary and not rest:
+                self._diary.note(cost)
+        return rest
 
     def _through_redis(self, question: Callable[[SharedWindow], T]) -> T | None:
         """Ask the shared window; None when there is none, or while Redis is away."""
@@ -163,8 +174,14 @@ def limiter_for(
     key = (name, per_s, window_s, redis_url, clock, paced)
     with _lock:
         if key not in _limiters:
-            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock, paced=paced)
+            path = _diaries[0] / f"rate-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}" if _diaries else None
+            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock, paced=paced, diary_path=path)
         return _limiters[key]
+
+
+def keep_diaries(folder: pathlib.Path | None) -> None:
+    """Let the limiters made from now on remember what was taken in files of this folder; None: in memory alone."""
+    _diaries[:] = [] if folder is None else [folder]
 
 
 def at_close(ending: Callable[[], None]) -> None:
