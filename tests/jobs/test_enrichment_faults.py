@@ -181,8 +181,8 @@ def test_a_market_in_trouble_for_a_while_delays_and_loses_nothing(house: House, 
 
 
 def test_nonsense_in_an_answer_harms_only_what_it_is_about(house: House) -> None:
-    with market_of(house, 300) as market:
-        mints = register(market, 300)
+    with market_of(house, 150) as market:
+        mints = register(market, 150)
         both = [mint for mint in mints if market.world.catalogue.by_mint[mint].listing == "both"]
         kinds = ("negative", "zero", "nan", "infinite", "huge", "text", "null", "list", "bare", "twice")
         market.set_faults(bad_prices=dict(zip(both[10:], kinds, strict=False)), rejected_mints=[both[40]])
@@ -213,13 +213,13 @@ def test_the_pair_of_another_chain_gives_no_price(house: House) -> None:
 @pytest.mark.parametrize("house", ["scaled out"], indirect=True)
 def test_redis_away_for_ten_seconds_and_emptied_in_the_middle_loses_nothing(house: House) -> None:
     assert house.redis is not None
-    with market_of(house, 3_000, market_latency_ms=100.0) as market:
-        mints = register(market, 3_000)
+    with market_of(house, 1_500, market_latency_ms=100.0) as market:
+        mints = register(market, 1_500)
         _, job_id = ask_for(mints)
         house.start()
-        time.sleep(3)
-        redis.Redis.from_url(house.redis.url).flushall()
         time.sleep(2)
+        redis.Redis.from_url(house.redis.url).flushall()
+        time.sleep(1)
         house.redis.stop()
         time.sleep(10)
         house.redis.start()
@@ -231,8 +231,8 @@ def test_redis_away_for_ten_seconds_and_emptied_in_the_middle_loses_nothing(hous
 @pytest.mark.parametrize("hours", [-2, 2], ids=["back", "ahead"])
 def test_a_clock_that_is_set_anew_stops_nothing(house: House, hours: int) -> None:
     """Seen from a clock that was set back by two hours, all that was written down lies two hours further ahead."""
-    with market_of(house, 1_500, market_latency_ms=100.0, fail_fraction=0.3, target="market") as market:
-        mints = register(market, 1_500)
+    with market_of(house, 750, market_latency_ms=100.0, fail_fraction=0.3, target="market") as market:
+        mints = register(market, 750)
         _, job_id = ask_for(mints)
         house.start()
         wait_for(lambda: Job.get_by_id(job_id).done > 100, 60, "it has begun")
