@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from peewee import chunked
 
@@ -12,23 +11,6 @@ from tasks.records.models import Token
 
 CHUNK = 500
 NO_MINT = 0  # the mint id of a row that names no token, such as a failed transaction
-CELL_FIELDS = (
-    Token.id,
-    Token.mint,
-    Token.status,
-    Token.name,
-    Token.symbol,
-    Token.decimals,
-    Token.image_url,
-    Token.price_usd,
-    Token.liquidity_usd,
-    Token.volume_24h_usd,
-    Token.market_cap_usd,
-    Token.price_source,
-    Token.last_updated,
-    Token.attempts,
-    Token.last_error,
-)
 
 
 def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
@@ -63,13 +45,4 @@ def mint_names(ids: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for part in chunked(sorted(set(ids)), CHUNK):
         found.update(Token.select(Token.id, Token.mint).where(Token.id.in_(part)).tuples())
-    return found
-
-
-def cells(ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Return id → what is known of the token, with the keys of design.md's token shape (without `stale`)."""
-    found: dict[int, dict[str, Any]] = {}
-    for part in chunked(sorted(set(ids)), CHUNK):
-        for row in Token.select(*CELL_FIELDS).where(Token.id.in_(part)).dicts():
-            found[row.pop("id")] = row
     return found
