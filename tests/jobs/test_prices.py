@@ -69,7 +69,9 @@ def test_without_redis_the_registry_answers() -> None:
     found = prices.cells(["b", "a", "a", "unknown"])
     assert found.keys() == {"a", "b"}
     assert found["a"].keys() == SHOWN
-    assert found["a"] == tokens.cells(tokens.mint_ids(["a"]).values()).popitem()[1] | {"awaited": False}
+    row = Token.select().where(Token.mint == "a").dicts().get()
+    assert found["a"] == {key: row[key] for key in found["a"] if key != "awaited"} | {"awaited": False}
+    assert {"mint", "status", *prices.KEPT} < set(found["a"])
     prices.put(["a"])
     prices.awaiting(["a"])
     assert prices.cells([]) == {}
