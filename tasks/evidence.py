@@ -5,16 +5,21 @@ Reads only the rows that the analysis saw, so that later syncs change nothing in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tasks import frame, lifecycle
-from tasks.analysis.allocation import in_window
+from tasks.analysis import insights, timing
+from tasks.analysis.allocation import DAY_S, in_window
 from tasks.analysis.audit import AuditRow, Check, audit, check
+from tasks.analysis.matching import Trades
 from tasks.analysis.similarity import contributions
+from tasks.analysis.trades import Movement
 from tasks.errors import NotFound
-from tasks.records import results, tokens, wallets
+from tasks.records import pairs, results, tokens, wallets
 from tasks.records.models import Analysis, AnalysisWallet, Wallet
 from tasks.records.wallets import Bounds
 
@@ -94,11 +99,16 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
 def _signatures(wallet: AnalysisWallet, mints: set[str], window: tuple[float | None, float]) -> dict[str, list[str]]:
     """Return mint → the signatures of a wallet's trades of it inside the window, by time."""
     found: dict[str, list[str]] = {mint: [] for mint in mints}
-    for movement in wallets.movements(bounds_of(wallet))[0]:
-        is_trade = movement.side in ("buy", "sell") and in_window(movement.block_at, *window)
-        if is_trade and movement.mint in found:
+    for movement in _trades(wallet, window):
+        if movement.mint in found:
             found[movement.mint].append(movement.signature)
     return found
+
+
+def _trades(wallet: AnalysisWallet, window: tuple[float | None, float]) -> list[Movement]:
+    """Return a wallet's trades inside the window, by time, those of excluded mints too."""
+    found = wallets.movements(bounds_of(wallet))[0]
+    return [one for one in found if one.side in ("buy", "sell") and in_window(one.block_at, *window)]
 
 
 def _shared_token(
@@ -121,7 +131,82 @@ def _shared_token(
 
 
 def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> dict[str, Any]:
-    """Return the measures of a pair given in address order. Raises NotFound (`not_kept`) when it was not kept."""
+    """Return the measures of a pair given in address order, with its proof. Raises NotFound (`not_kept`).
+
+    Beside the columns of the pair: `matches` by time, each {"mint", "side", "time_a", "time_b", "lag_s",
+    "signature_a", "signature_b"}; `for` [{"insight", "text"}], the sentence of every insight that it carries; `against`
+    [{"text"}], what speaks against them. A result without timing has no matches.
+    """
     if "failed" in (a.state, b.state):
         raise NotFound("One of the two wallets could not be read, so they were not compared.", code="not_kept")
-    return results.pair(shown_result(analysis)["id"], a.position, b.position)
+    result = shown_result(analysis)
+    row = pairs.pair(result["id"], a.position, b.position)
+    window_s = result["parameters"]["timing_window_s"]
+    excluded = set(result["parameters"]["exclude"])
+    window = frame.window_of(analysis)
+    of_a, of_b = ([one for one in _trades(wallet, window) if one.mint not in excluded] for wallet in (a, b))
+    found = [] if row["matched"] is None else _matches(of_a, of_b, window_s)
+    pair = (
+        row
+        | _told_of((of_a, of_b), found)
+        | {
+            "name_a": _name(a),
+            "name_b": _name(b),
+            "timing_window_s": window_s,
+        }
+    )
+    return row | {
+        "matches": found,
+        "for": [{"insight": slug, "text": insights.sentence(slug, pair)} for slug in row["insights"]],
+        "against": [{"text": text} for text in insights.against(pair)],
+    }
+
+
+def _matches(trades_a: Sequence[Movement], trades_b: Sequence[Movement], window_s: int) -> list[dict[str, Any]]:
+    """Match the trades of two wallets as the measures do."""
+    rank = {signature: n for n, signature in enumerate(sorted({one.signature for one in (*trades_a, *trades_b)}))}
+    number = {mint: n for n, mint in enumerate(sorted({one.mint for one in (*trades_a, *trades_b)}))}
+    of_a, of_b = (_as_arrays(side, number, rank) for side in (trades_a, trades_b))
+    return [_match(trades_a[one.trade_a], trades_b[one.trade_b]) for one in timing.matches(of_a, of_b, window_s)]
+
+
+def _as_arrays(trades: Sequence[Movement], number: Mapping[str, int], rank: Mapping[str, int]) -> Trades:
+    rows = [
+        (0, number[one.mint], int(one.side == "sell"), one.block_at, one.slot, _index(one), rank[one.signature])
+        for one in trades
+    ]
+    return Trades(*np.array(rows, dtype=np.int64).reshape(-1, 7).T)
+
+
+def _index(trade: Movement) -> int:
+    return -1 if trade.transaction_index is None else trade.transaction_index
+
+
+def _match(a: Movement, b: Movement) -> dict[str, Any]:
+    return {
+        "mint": a.mint,
+        "side": a.side,
+        "time_a": a.block_at,
+        "time_b": b.block_at,
+        "lag_s": b.block_at - a.block_at,
+        "signature_a": a.signature,
+        "signature_b": b.signature,
+    }
+
+
+def _told_of(sides: Sequence[Sequence[Movement]], matches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Count what the sentences name beside the stored measures."""
+    bought = [{(one.mint, one.block_at // DAY_S) for one in side if one.side == "buy"} for side in sides]
+    mints_a, mints_b = (len({one.mint for one in side}) for side in sides)
+    return {
+        "mints_a": mints_a,
+        "mints_b": mints_b,
+        "matched_mints": len({match["mint"] for match in matches}),
+        "aligned_days": len({day for _, day in bought[0] & bought[1]}),
+    }
+
+
+def _name(wallet: AnalysisWallet) -> str:
+    """Return how a sentence names a wallet: by its label, else by the ends of its address."""
+    address = Wallet.get_by_id(wallet.wallet_id).address
+    return wallet.label or f"{address[:4]}…{address[-4:]}"

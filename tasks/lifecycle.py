@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import secrets
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
@@ -36,8 +37,8 @@ class Created:
 def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -> Created:
     """Record an analysis and its sync jobs, and announce them.
 
-    Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`. The same idempotency key
-    again gives the first analysis.
+    Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`; with an infinite one none
+    is, not even what could not be read. The same idempotency key again gives the first analysis.
     """
     if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
         return Created(before, _job_ids(before), True)
@@ -53,7 +54,8 @@ def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -
 def _create(new: NewAnalysis, sync_ttl_s: float, resync: Sequence[str]) -> Created:
     wallet_ids = wallets.ensure_wallets(wallet.address for wallet in new.wallets)
     again = {wallet_ids[address] for address in resync if address in wallet_ids}
-    fresh = wallets.fresh_wallets(wallet_ids.values(), sync_ttl_s) - again
+    every = set(wallet_ids.values())
+    fresh = (every if math.isinf(sync_ttl_s) else wallets.fresh_wallets(every, sync_ttl_s)) - again
     with database.write():
         analysis_id = analyses.insert_analysis(new, wallet_ids, fresh)
         stale = [address for address, wallet_id in wallet_ids.items() if wallet_id not in fresh]
@@ -253,6 +255,21 @@ def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: floa
     if still_reading:
         return held  # type: ignore[no-any-return]  # peewee's rows are untyped here
     return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=[address]).analysis
+
+
+def rerun(
+    analysis: Analysis, parameters: Parameters, *, key: str, owner: str | None, idempotency_key: str | None = None
+) -> Created:
+    """Analyse the same wallets under other parameters, with the data that they have: a new analysis linked to the old.
+
+    Nothing is synced. Raises Conflict while the analysis still runs.
+    """
+    if analysis.state in analyses.LIVE:
+        raise Conflict("This analysis is still running; it can be run again when it has ended.")
+    new = dataclasses.replace(
+        copy_of(analysis, key), parameters=parameters, owner=owner, idempotency_key=idempotency_key
+    )
+    return create(new, sync_ttl_s=math.inf)
 
 
 def copy_of(analysis: Analysis, key: str) -> NewAnalysis:

@@ -66,6 +66,61 @@ class Histogram:
     last_y: float
 
 
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, in per cent of its length, and the value that stands there."""
+
+    percent: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A wallet on the map: its place in per cent, its cluster (None: in none), and its number among those given."""
+
+    x: float
+    y: float
+    cluster: int | None
+    number: int
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Dots and the ticks of both axes; no dots where nothing has a place."""
+
+    dots: tuple[Dot, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two matched trades on a time strip, in per cent of its width; a sell is drawn hollow."""
+
+    a: float
+    b: float
+    side: str
+
+
+@dataclass(frozen=True)
+class TimeStrip:
+    """Matched trades along time, and the ticks under them, whose values are Unix seconds."""
+
+    matches: tuple[Match, ...]
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Lags:
+    """How far the second wallet trades behind the first: bars over ± the window, and how often each was first."""
+
+    bars: Histogram
+    b_first: int
+    together: int
+    a_first: int
+    window_s: float
+
+
 def sparkline(
     counts: Sequence[int],
     width: float = 300,
@@ -103,6 +158,69 @@ def histogram(
     if not bars:
         return Histogram(width, height, (), "", "", height)
     return Histogram(width, height, bars, f"{bars[0].value:,} {unit}".strip(), f"{bars[-1].value:,}", bars[-1].y)
+
+
+def scatter(points: Sequence[tuple[float | None, float | None, int | None]]) -> Scatter:
+    """Place (x, y, cluster) on a map with some room around them; who has no x or y is left out.
+
+    Places are per cent from the left and from the top. The same value everywhere stands in the middle.
+    """
+    placed = [(x, y, cluster, i) for i, (x, y, cluster) in enumerate(points) if x is not None and y is not None]
+    if not placed:
+        return Scatter((), (), ())
+    x_low, x_high = _range([x for x, _, _, _ in placed])
+    y_low, y_high = _range([y for _, y, _, _ in placed])
+    dots = (
+        Dot(_share(x, x_low, x_high), _tenth(100 - _share(y, y_low, y_high)), cluster, i) for x, y, cluster, i in placed
+    )
+    y_ticks = (Tick(_tenth(100 - tick.percent), tick.value) for tick in _ticks(y_low, y_high))
+    return Scatter(tuple(dots), tuple(_ticks(x_low, x_high)), tuple(y_ticks))
+
+
+def time_strip(matches: Sequence[tuple[float, float, str]], most_ticks: int = 5) -> TimeStrip:
+    """Place matched trades (time of a, time of b, side) along the time that they span; none give an empty strip."""
+    times = [at for match in matches for at in match[:2]]
+    if not times:
+        return TimeStrip((), ())
+    low, high = min(times), max(times)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    placed = (Match(_share(a, low, high), _share(b, low, high), side) for a, b, side in matches)
+    steps = [low + (high - low) * i / (most_ticks - 1) for i in range(most_ticks)]
+    return TimeStrip(tuple(placed), tuple(Tick(_share(at, low, high), at) for at in steps))
+
+
+def lags(values: Sequence[float], window_s: float, bins: int = 20, height: float = 56) -> Lags:
+    """Count lags in seconds (positive: a was first) over [−window, window]; bars right of the middle are accented.
+
+    A bar is [low, high), but the last includes the window itself; what is a whole lag apart stays inside.
+    """
+    counts = [0] * bins
+    for lag in values:
+        counts[min(bins - 1, max(0, int((lag + window_s) / (2 * window_s) * bins)))] += 1
+    bars = histogram(counts, height=height, accent=range(bins // 2, bins))
+    first, second = sum(lag > 0 for lag in values), sum(lag < 0 for lag in values)
+    return Lags(bars, second, len(values) - first - second, first, window_s)
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Return what an axis spans: the values and a twentieth on either side."""
+    low, high = min(values), max(values)
+    room = (high - low) / 20 or 0.5
+    return low - room, high + room
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return _tenth((value - low) / (high - low) * 100)
+
+
+def _ticks(low: float, high: float) -> list[Tick]:
+    """Choose some five round values inside of a range."""
+    rough = (high - low) / 6
+    size = 10 ** math.floor(math.log10(rough))
+    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    # Adding 0 turns −0 into 0.
+    return [Tick(_share(i * step, low, high), round(i * step, 9) + 0.0) for i in range(first, last + 1)]
 
 
 def _bars(values: Sequence[float], width: float, height: float, gap: float, accent: frozenset[int]) -> list[Bar]:

@@ -29,7 +29,7 @@ from webapp.marks import (
     sprite,
     visible_insights,
 )
-from webapp.words import outcome, plain_text, sentence
+from webapp.words import chance_count, outcome, plain_text, sentence, signed
 
 Number = int | float | Decimal
 
@@ -316,6 +316,8 @@ FILTERS = {
         age,
         duration,
         gap,
+        chance_count,
+        signed,
         sentence,
         plain_text,
         outcome,

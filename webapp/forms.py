@@ -32,7 +32,9 @@ LABEL_AT_MOST = 120
 WINDOW_DAYS_AT_MOST = 3_650
 TIMING_WINDOW_S_AT_MOST = 86_400
 EXCLUDE_AT_MOST = 1_000
+MIN_AT_MOST = 1e9
 JSON_KEYS = ("wallets", "label", "window_days", "timing_window_s", "tau", "exclude")
+TIMING_WINDOWS = (("10", "10 s"), ("60", "60 s"), ("300", "5 min"), ("3600", "1 h"))
 WINDOWS = (("", "All history"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
 DEFAULTS: Mapping[str, Any] = {
     "label": "",
@@ -211,7 +213,7 @@ def typed_form() -> dict[str, Any]:
     """Return what was typed; what was not sent has its default."""
     sent = {key: request.form.get(key, value) for key, value in blank_form().items()}
     if "exclude" in request.form:
-        sent["exclude"] = _sent_mints()
+        sent["exclude"] = sent_mints()
     else:
         sent["exclude"] = list(DEFAULT_EXCLUDED)
     return sent
@@ -224,7 +226,8 @@ def _with_file(addresses: str) -> str:
     return f"{addresses.rstrip()}\n{text}" if addresses.strip() and text else text or addresses
 
 
-def _sent_mints() -> list[str]:
+def sent_mints() -> list[str]:
+    """Return the mints of a form's fields `exclude`, one on each line or in a field of its own."""
     return [mint for text in request.form.getlist("exclude") for mint in re.split(r"[\s,;]+", text) if mint]
 
 
@@ -235,14 +238,14 @@ def _form_value(key: str, problems: list[dict[str, Any]]) -> Any:
     text = request.form[key].strip()
     try:
         if key == "exclude":
-            return _exclude(_sent_mints())
-        return READERS[key](text if key == "label" else _number(text, DEFAULTS[key]))
+            return _exclude(sent_mints())
+        return READERS[key](text if key == "label" else to_number(text, DEFAULTS[key]))
     except Problem as problem:
         problems.append({"message": str(problem), "field": key, "line": None})
         return DEFAULTS[key]
 
 
-def _number(text: str, default: Any) -> Any:
+def to_number(text: str, default: Any) -> Any:
     """Return the number in a text, the default for none, and the text itself when it is no number."""
     if not text:
         return default
@@ -267,15 +270,25 @@ def read_choice(name: str, choices: Sequence[str], default: str | None = None) -
     return value
 
 
-def read_least() -> float | None:
-    """Return the query's `min`, None without one. Raises InputError unless it is a number from 0 to 1."""
+def read_least(*, score: bool = True) -> float | None:
+    """Return the query's `min`, None without one. Raises InputError unless it is a number from 0 (to 1 for a score)."""
     text = request.args.get("min", "").strip()
     if not text:
         return None
-    value = _number(text, None)
-    if not (_is_number(value) and 0 <= value <= 1):
-        raise InputError("“min” must be a number from 0 to 1.")
+    value = to_number(text, None)
+    if not (_is_number(value) and 0 <= value <= (1 if score else MIN_AT_MOST)):
+        raise InputError(f"“min” must be a number from 0 {'to 1' if score else 'up'}.")
     return float(value)
+
+
+def read_cluster() -> int | None:
+    """Return the query's `cluster`, None without one. Raises InputError unless it is a number from 1."""
+    text = request.args.get("cluster", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1):
+        raise InputError("“cluster” must be the number of a cluster.")
+    return int(text[:9])
 
 
 def read_limit(default: int, most: int) -> int:

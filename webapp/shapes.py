@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,21 +17,18 @@ from flask.json.provider import JSONProvider
 
 from tasks import evidence, lifecycle
 from tasks.analysis.audit import AuditRow
-from tasks.records import analyses, prices, results
+from tasks.records import analyses, pairs, prices, results
 from tasks.records.models import Analysis
 from tasks.settings import Settings
 from webapp.display import iso
 
 TIMES = frozenset(
     ("created_at", "finished_at", "started_at", "enqueued_at", "computed_at", "at", "last_updated")
-    + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b")
+    + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b", "window_from", "window_to")
 )
 TOP_TOKENS = 24
+RESULTS_KEPT = 8
 LookUp = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
-LATER_MEASURES: Mapping[str, Any] = dict.fromkeys(
-    ("expected", "lift", "p_value", "q_value", "matched", "matched_share", "same_slot", "median_lag_s", "leader")
-    + ("lead_share", "timing_p_value")
-)
 TOKEN_KEYS = ("mint", "status", "name", "symbol", "decimals", "image_url", "price_usd", "liquidity_usd") + (
     "volume_24h_usd", "market_cap_usd", "price_source", "last_updated", "stale", "attempts", "last_error"
 )  # fmt: skip
@@ -113,8 +111,13 @@ def _facts(row: Analysis) -> dict[str, Any]:
     return {"id": row.key} | {key: getattr(row, key) for key in keys}
 
 
-def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return an analysis; what a result says is None while there is none."""
+def analysis(
+    row: Analysis,
+    result: Mapping[str, Any] | None,
+    wallets: Sequence[Mapping[str, Any]],
+    found: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return an analysis; what a result says is None while there is none. `found` are its clusters and insights."""
     rejected, _ = analyses.intake_rows(row.id)
     return _facts(row) | {
         "parent": _key_of(row.parent_id),
@@ -124,29 +127,34 @@ def analysis(row: Analysis, result: Mapping[str, Any] | None, wallets: Sequence[
         "wallets": [wallet(one) for one in wallets],
         "rejected": [intake_row(one) for one in rejected],
         "summary": result and summary(result),
-        "clusters": [],
-        "insights": [],
+        **found,
+        "computed_at": result and result["computed_at"],
+        "provisional": result and bool(result["provisional"]),
+        "missing": result["missing"] if result else [],
+        "background": (result and result["background"]) or None,
+        "explained": (result and result["explained"]) or None,
     }
 
 
 def analysis_view(row: Analysis, wallets: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """Return what the head of a page says of an analysis; without `wallets` it reads them.
+    """Return what the head of a page says of an analysis; without `wallets` it counts them by their states.
 
     What the input left out is not in it: that can be megabytes, and polls and most pages do not show it.
     """
-    shown = analyses.wallets(row.id) if wallets is None else wallets
     return _facts(row) | {
         "key": row.key,
         "title": row.label or f"{row.wallets:,} wallets",
         "parameters": parameters(row),
-        "wallets": [wallet(one) for one in shown],
+        "wallets": [wallet(one) for one in wallets or ()],
+        "counts": analyses.state_counts(row.id) if wallets is None else {},
     }
 
 
 def result_view(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result for a page; `version` changes with every new result that readers get to see."""
     keys = ("id", "provisional", "wallets", "computed_at", "duration_s")
-    return {key: result[key] for key in keys} | {"version": result["id"]}
+    made = {"version": result["id"], "made_by": result["version"], "rates": result["rates"]}
+    return {key: result[key] for key in keys} | made
 
 
 def _key_of(analysis_id: int | None) -> str | None:
@@ -184,9 +192,9 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def wallet(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a wallet of an analysis; clusters and places on a map come with a later version."""
+    """Return a wallet of an analysis; in no cluster and without a place on the map unless the row says so."""
     keys = ("address", "label", "state", "reason", "truncated", "transactions", "trades", "mints")
-    return {key: row[key] for key in keys} | {"cluster": None, "x": None, "y": None}
+    return {key: row[key] for key in keys} | {key: row.get(key) for key in ("cluster", "x", "y")}
 
 
 def wallet_view(base: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +214,24 @@ def analysis_url(analysis: Analysis) -> str:
 def wallet_views(analysis: Analysis, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
     """Return position → view of the wallets at these positions (None: of all), in the order of the input."""
     base = analysis_url(analysis)
-    return {row["position"]: wallet_view(base, row) for row in analyses.wallets(analysis.id, positions)}
+    return {row["position"]: wallet_view(base, row) for row in wallet_rows(analysis, positions)}
+
+
+def wallet_rows(analysis: Analysis, positions: Collection[int] | None = None) -> list[dict[str, Any]]:
+    """Return the wallets at these positions (None: all), in the order of the input, with clusters and places."""
+    found = places(analysis)
+    return [row | found.get(row["position"], {}) for row in analyses.wallets(analysis.id, positions)]
+
+
+def places(analysis: Analysis) -> dict[int, dict[str, Any]]:
+    """Return position → {"cluster", "x", "y"} under the result that readers see; empty while there is none."""
+    return {} if analysis.result_id is None else _places(analysis.key, analysis.result_id)
+
+
+@lru_cache(RESULTS_KEPT)
+def _places(key: str, result_id: int) -> dict[int, dict[str, Any]]:
+    """Read the cluster and place of every wallet. The key goes along: another database numbers its results alike."""
+    return results.wallets(result_id)
 
 
 def intake_row(row: Any) -> dict[str, Any]:
@@ -219,9 +244,10 @@ def intake_row(row: Any) -> dict[str, Any]:
 
 
 def pair(row: Mapping[str, Any], address_a: str, address_b: str) -> dict[str, Any]:
-    """Return a pair; the measures of later versions are None."""
-    measures = {key: row[key] for key in ("shared", *results.MEASURES)}
-    return {"wallet_a": address_a, "wallet_b": address_b} | measures | LATER_MEASURES | {"insights": []}
+    """Return a pair; `leader` is an address, None where neither was first more often."""
+    measures = {key: row[key] for key in ("shared", *pairs.MEASURES)}
+    measures["leader"] = {1: address_a, 2: address_b}.get(row["leader"])
+    return {"wallet_a": address_a, "wallet_b": address_b} | measures | {"insights": row["insights"]}
 
 
 def pair_views(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -25,6 +25,21 @@ def outcome(counts: Mapping[str, int]) -> str:
     return f"{asked}: {parts}" if parts else asked
 
 
+def chance_count(value: float | None) -> str:
+    """Write how many tokens chance explains, to one decimal: "3.0", "< 0.1", "n/a" where it is not known."""
+    if value is None:
+        return "n/a"
+    return f"{value:,.1f}" if value >= 0.1 else "< 0.1"
+
+
+def signed(value: float | None, digits: int) -> str:
+    """Write a place on an axis with a true minus; what rounds to zero has none, unknown is an en dash."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "" if float(text) == 0 else "\u2212")
+
+
 def sentence(text: str) -> str:
     """Begin a reason with a capital and end it with a full stop, as a line of its own is written."""
     text = text[:1].upper() + text[1:]

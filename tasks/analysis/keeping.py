@@ -1,4 +1,4 @@
-"""Which pairs of many wallets are kept: each wallet's best partners and every pair above a threshold.
+"""Which pairs of many wallets are kept: each wallet's best partners, every pair above a threshold, and named ones.
 
 It ranks one similarity, given as dot products of sparse vectors, in blocks of rows and bounded memory; what the
 measures of a pair are is `similarity`'s business. Section 3 of measures.md, "Which pairs are kept".
@@ -6,19 +6,31 @@ measures of a pair are is `similarity`'s business. Section 3 of measures.md, "Wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from sparse_dot_topn import sp_matmul, sp_matmul_topn
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 RANK_DIGITS = 12
 """Scores are compared at this many decimals, so that rounding error neither breaks a tie nor misses a threshold."""
-BLOCK_CELLS = 2_000_000
-"""Cells of a block of rows × wallets that are held as a dense array at once."""
+BLOCK_CELLS = 1_000_000
+"""Scores of a block of rows that are held at once."""
+BATCH_ENTRIES = 1_000_000
+"""Entries of rows that are looked at at once when pairs are measured one by one."""
+THREADS = 2
+SLACK, WIDEST = 49, 800
+"""How many partners more than the best a row is asked for at first (itself and ties take places), and at most."""
+WIDEN_ABOVE = 0.1
+"""Following rows are asked for twice as many when more than this share of a block must be looked at again."""
+UNKNOWN = -1.0
+"""The score of a named pair that has none: worse than every score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,52 +42,170 @@ class Kept:
     cut: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which scores are kept of a row: the `keep` best, and those of at least `threshold`."""
+
+    keep: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Some scores of some rows: `lines` number the rows within the block, `columns` are the partners."""
+
+    lines: Integers
+    columns: Integers
+    values: Floats
+
+    def where(self, mask: NDArray[np.bool_]) -> _Scores:
+        return _Scores(self.lines[mask], self.columns[mask], self.values[mask])
+
+
 def ranked(scores: Floats) -> Floats:
     """Round scores to the precision at which they are compared; NaN stays NaN."""
     return np.round(scores, RANK_DIGITS)
 
 
-def best_pairs(vectors: csr_matrix, *, keep: int, threshold: float, most: int) -> Kept:
-    """Choose pairs of rows of `vectors` (wallets × columns, CSR) by their dot product.
+def best_pairs(
+    vectors: csr_matrix, *, keep: int, threshold: float, most: int, also: tuple[Integers, Integers] | None = None
+) -> Kept:
+    """Choose pairs of rows of `vectors` (wallets × columns, CSR, sorted indices, no value negative) by dot product.
 
     Kept is a pair with a positive score of which one is among the other's `keep` ≥ 1 best (ties: the smaller row
-    number), or whose score is at least `threshold`; of all these the `most` best (ties: smaller row numbers). Rows
-    without entries are in no pair. Memory is bounded by `most` and `BLOCK_CELLS`, not by the number of pairs.
+    number), or whose score is at least `threshold`, and every pair of `also` (two arrays of row numbers, first <
+    second, each pair once); of all these the `most` best (ties: smaller row numbers). A row without entries is only
+    in pairs of `also`, which then count as worst. Memory is bounded by `most`, `also` and `BLOCK_CELLS`, not by the
+    number of pairs.
     """
     count = vectors.shape[0]
-    transposed = vectors.T.tocsr()
     pool = _Pool(most)
-    height = max(1, BLOCK_CELLS // max(1, count))
-    for start in range(0, count, height):
-        scores = ranked((vectors[start : start + height] @ transposed).toarray())
-        rows, columns = np.nonzero(_wanted(scores, start, keep, threshold))
-        left, right = rows + start, columns
-        pool.add(np.minimum(left, right) * count + np.maximum(left, right), scores[rows, columns])
+    for rows, scores in _chosen_scores(vectors, _Rule(keep, threshold)):
+        left = rows[scores.lines]
+        pool.add(np.minimum(left, scores.columns) * count + np.maximum(left, scores.columns), scores.values)
     pool.settle()
+    if also is not None:
+        _add_named(pool, vectors, *also)
     return Kept(pool.keys // max(1, count), pool.keys % max(1, count), pool.cut)
 
 
-def _wanted(scores: Floats, start: int, keep: int, threshold: float) -> NDArray[np.bool_]:
-    """Mark in a block (rows from `start` × all wallets) what is kept; changes the diagonal of `scores` to 0."""
-    rows = np.arange(len(scores))
-    scores[rows, rows + start] = 0.0
-    later = np.arange(scores.shape[1]) > (rows + start)[:, None]
-    above: NDArray[np.bool_] = later & (scores >= threshold)
-    above |= _best(scores, keep)
-    above &= scores > 0
-    return above
+def numbered(matrix: csr_matrix) -> csr_matrix:
+    """Make a matrix of the same form, indices sorted, whose stored values are the numbers of its entries from 1."""
+    return csr_matrix((np.arange(1, matrix.nnz + 1), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _best(scores: Floats, keep: int) -> NDArray[np.bool_]:
-    """Mark the `keep` largest of every row; of equal ones the leftmost."""
-    width = scores.shape[1]
-    if width <= keep:
-        return np.ones(scores.shape, dtype=np.bool_)
-    limit = np.partition(scores, width - keep, axis=1)[:, width - keep, None]
-    better, equal = scores > limit, scores == limit
-    room = keep - better.sum(axis=1, keepdims=True)
-    better |= equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= room)
-    return better
+def values_at(matrix: csr_matrix, rows: Integers, columns: Integers) -> NDArray[Any]:
+    """Look up values of a matrix, given as two equally long arrays of places; 0 where nothing is stored."""
+    # Without a place to look at, scipy answers with another type.
+    return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.zeros(0, dtype=matrix.dtype)
+
+
+def shared_entries(numbers: csr_matrix, first: Integers, second: Integers) -> tuple[Integers, Integers, Integers]:
+    """Find the columns that both rows of each pair have, in a matrix made by `numbered`.
+
+    Gives three equally long arrays, ordered by pair and column: which pair, and at which place the entry is stored of
+    its first and of its second row. Takes memory for the entries of the smaller row of every pair; see `batches`.
+    """
+    sizes = np.diff(numbers.indptr).astype(np.int64)
+    swap = sizes[first] < sizes[second]
+    smaller, larger = np.where(swap, first, second), np.where(swap, second, first)
+    lengths = sizes[smaller]
+    pair = np.repeat(np.arange(len(first)), lengths)
+    place = np.arange(len(pair)) + (numbers.indptr[smaller] - np.cumsum(lengths) + lengths)[pair]
+    found = values_at(numbers, larger[pair], numbers.indices[place])
+    both = found > 0
+    pair, place, found = pair[both], place[both], found[both] - 1
+    swapped = swap[pair]
+    return pair, np.where(swapped, place, found), np.where(swapped, found, place)
+
+
+def batches(entries: Integers, most: int) -> list[slice]:
+    """Cut pairs into runs of at most `most` pairs, and of about `BATCH_ENTRIES` entries, given those of each pair."""
+    work = np.cumsum(np.maximum(entries, -(-BATCH_ENTRIES // most))) // BATCH_ENTRIES
+    ends = [*(np.flatnonzero(np.diff(work)) + 1).tolist(), len(entries)]
+    return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _chosen_scores(vectors: csr_matrix, rule: _Rule) -> Iterator[tuple[Integers, _Scores]]:
+    """Give the rows of each block, and the scores among them that the rule keeps."""
+    transposed, start, width = vectors.T.tocsr(), 0, rule.keep + 1 + SLACK
+    while start < vectors.shape[0]:
+        rows = np.arange(start, min(start + max(1, BLOCK_CELLS // width), vectors.shape[0]))
+        scores, limits, again = _top(vectors, transposed, rows, rule, width)
+        yield rows, _chosen(scores.where(~again[scores.lines]), limits, rule)
+        yield from _all_scores(vectors, transposed, rows[again], limits[again], rule)
+        if np.count_nonzero(again) > WIDEN_ABOVE * len(rows):
+            width = max(width, min(2 * width, WIDEST))
+        start += len(rows)
+
+
+def _top(
+    vectors: csr_matrix, transposed: csr_matrix, rows: Integers, rule: _Rule, width: int
+) -> tuple[_Scores, Floats, NDArray[np.bool_]]:
+    """Give the `width` largest scores of each row, its `keep`-th best (0 without), and whether it must be seen whole.
+
+    That is so when something left out may be as good as the `keep`-th or as the threshold: what is left out is at
+    most the smallest score given, which only a row with all its places taken has left out.
+    """
+    block = vectors[rows[0] : rows[-1] + 1]
+    top = sp_matmul_topn(block, transposed, top_n=width, threshold=0.0, n_threads=THREADS)
+    lengths = np.diff(top.indptr)
+    places = np.arange(width) < lengths[:, None]
+    table = np.zeros(places.shape)
+    table[places] = ranked(top.data[: top.indptr[-1]])
+    least = np.where(lengths == width, table.min(axis=1), 0.0)
+    scores = _scores(top, rows, table[places])
+    table[places] = scores.values
+    limits = np.partition(table, width - rule.keep, axis=1)[:, width - rule.keep]
+    return scores, limits, (least > 0) & (least >= np.minimum(limits, rule.threshold))
+
+
+def _all_scores(
+    vectors: csr_matrix, transposed: csr_matrix, rows: Integers, limits: Floats, rule: _Rule
+) -> Iterator[tuple[Integers, _Scores]]:
+    """Choose from all scores of some rows whose `keep`-th best is known."""
+    height = max(1, BLOCK_CELLS // max(1, vectors.shape[0]))
+    for start in range(0, len(rows), height):
+        part, limit = rows[start : start + height], limits[start : start + height]
+        product = sp_matmul(vectors[part], transposed, n_threads=THREADS)
+        yield part, _chosen(_scores(product, part, ranked(product.data[: product.indptr[-1]])), limit, rule)
+
+
+def _scores(product: csr_matrix, rows: Integers, values: Floats) -> _Scores:
+    """List the scores of a product of the rows with all rows; what a row scores with itself becomes 0."""
+    lines = np.repeat(np.arange(len(rows)), np.diff(product.indptr))
+    columns = product.indices[: len(lines)].astype(np.int64)
+    return _Scores(lines, columns, np.where(columns == rows[lines], 0.0, values))
+
+
+def _chosen(scores: _Scores, limits: Floats, rule: _Rule) -> _Scores:
+    """Choose what is kept of each line: better than its limit or at the threshold, and what ties have room for."""
+    of_line = limits[scores.lines]
+    better = scores.values > of_line
+    equal = (scores.values == of_line) & (of_line > 0) & (of_line < rule.threshold)
+    room = rule.keep - np.bincount(scores.lines[better], minlength=len(limits))
+    ties = np.flatnonzero(equal)
+    ties = ties[np.lexsort((scores.columns[ties], scores.lines[ties]))]
+    lines = scores.lines[ties]
+    nth = np.arange(len(ties)) - np.searchsorted(lines, lines)
+    better[ties[nth < room[lines]]] = True
+    better |= (scores.values >= rule.threshold) & (scores.values > 0)
+    return scores.where(better)
+
+
+def _add_named(pool: _Pool, vectors: csr_matrix, first: Integers, second: Integers) -> None:
+    """Take in pairs whatever their score; those already there have theirs."""
+    new = ~np.isin(first * vectors.shape[0] + second, pool.keys)
+    first, second = first[new], second[new]
+    sizes, numbers = np.diff(vectors.indptr), numbered(vectors)
+    for batch in batches(np.minimum(sizes[first], sizes[second]), BLOCK_CELLS):
+        a, b = first[batch], second[batch]
+        pair, at_a, at_b = shared_entries(numbers, a, b)
+        products = vectors.data[at_a] * vectors.data[at_b]
+        scores = np.bincount(pair, weights=products, minlength=len(a)).astype(np.float64)
+        known = np.minimum(sizes[a], sizes[b]) > 0
+        pool.add(a * vectors.shape[0] + b, np.where(known, ranked(scores), UNKNOWN))
+    pool.settle()
 
 
 class _Pool:
@@ -87,9 +217,14 @@ class _Pool:
         self.keys: Integers = np.zeros(0, dtype=np.int64)
         self.scores: Floats = np.zeros(0, dtype=np.float64)
         self._waiting: list[tuple[Integers, Floats]] = []
+        self._worst: tuple[Any, Any] | None = None
 
     def add(self, keys: Integers, scores: Floats) -> None:
         """Take in the pairs of one block; a pair may come twice, with the same score."""
+        if self._worst is not None:
+            score, key = self._worst
+            fits = (scores > score) | ((scores == score) & (keys <= key))
+            keys, scores = keys[fits], scores[fits]
         self._waiting.append((keys, scores))
         if sum(len(block) for block, _ in self._waiting) > self.most:
             self.settle()
@@ -105,3 +240,4 @@ class _Pool:
             self.cut = True
             order = np.lexsort((self.keys, -self.scores))[: self.most]
             self.keys, self.scores = self.keys[order], self.scores[order]
+            self._worst = self.scores[-1], self.keys[-1]

@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, hstack
 
-from tasks.analysis.keeping import Floats, Integers, best_pairs, ranked
+from tasks.analysis.keeping import (
+    Floats,
+    Integers,
+    batches,
+    best_pairs,
+    numbered,
+    ranked,
+    shared_entries,
+    values_at,
+)
 
 BEHAVIOURAL_SHARE, CAPITAL_SHARE = 0.4, 0.6
 LEAST_MINTS = 3
@@ -91,12 +100,18 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """What the measures need of each wallet: |T|, whether capital is defined, weight vectors of length 1, |held|."""
+    """What the measures need of each wallet: |T|, whether capital is defined, the length of its weights, |held|.
+
+    `traded` and `holdings` number the entries of those matrices; `weights` has the weight of each entry of `traded`.
+    """
 
     sizes: Floats
     capital_known: NDArray[np.bool_]
-    units: csr_matrix
+    norms: Floats
     held: Floats
+    traded: csr_matrix
+    weights: Floats
+    holdings: csr_matrix
 
 
 def build_world(
@@ -128,26 +143,49 @@ def build_world(
     return World(wallet_count, presence, weights, _holdings_matrix(sets, shape), known)
 
 
-def compare(world: World, keep: int = 50, threshold: float = 0.3, all_below: int = 500, most: int = 1_000_000) -> Pairs:
+def compare(
+    world: World,
+    keep: int = 50,
+    threshold: float = 0.3,
+    all_below: int = 500,
+    most: int = 1_000_000,
+    also: tuple[Integers, Integers] | None = None,
+) -> Pairs:
     """Compute every measure of every kept pair.
 
     All pairs are kept of up to `all_below` wallets; of more, the pairs with a positive `overall` that are among the
-    `keep` best of one of the two or at least `threshold`, at most `most` of them. Fewer than two wallets give empty
-    arrays. Raises ArithmeticError if a measure leaves [0, 1] by more than rounding error.
+    `keep` best of one of the two or at least `threshold`, and the pairs of `also` (two arrays of wallet numbers, first
+    < second, each pair once), at most `most` of them all. Fewer than two wallets give empty arrays. Raises
+    ArithmeticError if a measure leaves [0, 1] by more than rounding error.
     """
     count, cut = world.wallet_count, False
     sides = _sides(world)
     if count <= all_below:
         first, second = (index.astype(np.int64) for index in np.triu_indices(count, 1))
     else:
-        kept = best_pairs(_overall_vectors(world, sides), keep=keep, threshold=threshold, most=most)
+        kept = best_pairs(overall_vectors(world), keep=keep, threshold=threshold, most=most, also=also)
         first, second, cut = kept.first, kept.second, kept.cut
-    chunks = range(0, max(1, len(first)), CHUNK_PAIRS)
-    parts = [_measures(world, sides, first[at : at + CHUNK_PAIRS], second[at : at + CHUNK_PAIRS]) for at in chunks]
+    parts = [
+        _measures(world, sides, first[run], second[run]) for run in batches(_work(sides, first, second), CHUNK_PAIRS)
+    ]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((second, first, np.nan_to_num(-ranked(columns["overall"]), nan=np.inf)))
     sorted_columns: dict[str, Any] = {name: column[order] for name, column in columns.items()}
     return Pairs(first[order], second[order], **sorted_columns, cut=cut, pairs_total=count * (count - 1) // 2)
+
+
+def overall_vectors(world: World) -> csr_matrix:
+    """Make a vector for each wallet such that the dot product of two is their `overall` (CSR, sorted indices).
+
+    It is all zero for a wallet whose `overall` is never known.
+    """
+    sides = _sides(world)
+    known = sides.capital_known.astype(np.float64)
+    presence = _scaled(world.presence, known * math.sqrt(BEHAVIOURAL_SHARE) / np.sqrt(np.maximum(sides.sizes, 1)))
+    lengths = np.divide(known * math.sqrt(CAPITAL_SHARE), sides.norms, out=np.zeros_like(known), where=sides.norms > 0)
+    vectors = hstack([presence, _scaled(world.weights, lengths)], format="csr")
+    vectors.eliminate_zeros()
+    return vectors
 
 
 def contributions(weights_a: Mapping[str, float], weights_b: Mapping[str, float]) -> dict[str, Contribution]:
@@ -214,58 +252,58 @@ def _holdings_matrix(holdings: Iterable[Collection[int] | None], shape: tuple[in
 
 def _sides(world: World) -> _Sides:
     sizes, weighted = np.diff(world.presence.indptr), np.diff(world.weights.indptr)
-    norms = np.sqrt(_row_sums(world.weights.power(2)))
+    wallets = np.repeat(np.arange(world.wallet_count), sizes)
     return _Sides(
         sizes=sizes.astype(np.float64),
         capital_known=(sizes >= LEAST_MINTS) & (weighted >= LEAST_MINTS),
-        units=_scaled(world.weights, np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)),
+        norms=np.sqrt(_row_sums(world.weights.power(2))),
         held=np.diff(world.holdings.indptr).astype(np.float64),
+        traded=numbered(world.presence),
+        weights=values_at(world.weights, wallets, world.presence.indices),
+        holdings=numbered(world.holdings),
     )
 
 
-def _overall_vectors(world: World, sides: _Sides) -> csr_matrix:
-    """Make vectors whose dot product is `overall`; all zero for a wallet whose `overall` is never known."""
-    known = sides.capital_known.astype(np.float64)
-    presence = _scaled(world.presence, known * math.sqrt(BEHAVIOURAL_SHARE) / np.sqrt(np.maximum(sides.sizes, 1)))
-    vectors = hstack([presence, _scaled(sides.units, known * math.sqrt(CAPITAL_SHARE))], format="csr")
-    vectors.eliminate_zeros()
-    return vectors
+def _work(sides: _Sides, a: Integers, b: Integers) -> Integers:
+    """How many entries are looked at for each pair."""
+    mints, held = (np.minimum(sizes[a], sizes[b]) for sizes in (sides.sizes, sides.held))
+    return np.maximum(mints, held).astype(np.int64)
 
 
 def _measures(world: World, sides: _Sides, a: Integers, b: Integers) -> dict[str, NDArray[Any]]:
     """Compute the columns of `Pairs` for some pairs of wallet numbers."""
-    presence_a, presence_b, weights_a, weights_b = (
-        world.presence[a],
-        world.presence[b],
-        world.weights[a],
-        world.weights[b],
-    )
-    shared = _row_sums(presence_a.multiply(presence_b))
+    pair, at_a, at_b = shared_entries(sides.traded, a, b)
+    weights_a, weights_b = sides.weights[at_a], sides.weights[at_b]
+    shared = np.bincount(pair, minlength=len(a))
     sizes_a, sizes_b = sides.sizes[a], sides.sizes[b]
     enough = np.minimum(sizes_a, sizes_b) >= LEAST_MINTS
     known = sides.capital_known[a] & sides.capital_known[b]
+
+    def summed(values: Floats, divisor: Floats | float = 1.0) -> Floats:
+        return _where(known, np.bincount(pair, weights=values, minlength=len(a)), divisor)
+
     behavioural = _where(enough, shared, np.sqrt(sizes_a * sizes_b))
-    capital = _where(known, _row_sums(sides.units[a].multiply(sides.units[b])))
+    capital = summed(weights_a * weights_b, sides.norms[a] * sides.norms[b])
     return {
-        "shared": shared.astype(np.int64),
+        "shared": shared,
         "behavioural": behavioural,
         "jaccard": _where(enough, shared, sizes_a + sizes_b - shared),
         "capital": capital,
-        "overlap": _where(known, _row_sums(weights_a.minimum(weights_b))),
-        "coverage_a": _where(known, _row_sums(weights_a.multiply(presence_b))),
-        "coverage_b": _where(known, _row_sums(weights_b.multiply(presence_a))),
+        "overlap": summed(np.minimum(weights_a, weights_b)),
+        "coverage_a": summed(weights_a),
+        "coverage_b": summed(weights_b),
         "overall": clamp(BEHAVIOURAL_SHARE * behavioural + CAPITAL_SHARE * capital),
         "holdings": _holdings_measure(world, sides, a, b),
     }
 
 
 def _holdings_measure(world: World, sides: _Sides, a: Integers, b: Integers) -> Floats:
-    both = _row_sums(world.holdings[a].multiply(world.holdings[b]))
+    both = np.bincount(shared_entries(sides.holdings, a, b)[0], minlength=len(a))
     either = sides.held[a] + sides.held[b] - both
     return _where(world.holdings_known[a] & world.holdings_known[b] & (either > 0), both, either)
 
 
-def _where(known: NDArray[np.bool_], scores: Floats, divisor: Floats | float = 1.0) -> Floats:
+def _where(known: NDArray[np.bool_], scores: Floats | Integers, divisor: Floats | float = 1.0) -> Floats:
     """Divide and clamp where a measure is defined, NaN elsewhere."""
     return clamp(np.divide(scores, divisor, out=np.full(len(scores), np.nan), where=known))
 

@@ -21,6 +21,13 @@ from tasks.records.job_tables import JobAnalysis as JobAnalysis
 from tasks.records.job_tables import JobEvent as JobEvent
 from tasks.records.job_tables import JobMint as JobMint
 from tasks.records.job_tables import Tick as Tick
+from tasks.records.result_tables import Allocation as Allocation
+from tasks.records.result_tables import Pair as Pair
+from tasks.records.result_tables import PairOrder as PairOrder
+from tasks.records.result_tables import Result as Result
+from tasks.records.result_tables import ResultCluster as ResultCluster
+from tasks.records.result_tables import ResultMint as ResultMint
+from tasks.records.result_tables import ResultWallet as ResultWallet
 from tasks.records.table import Record
 from tasks.records.table import db as db
 
@@ -215,78 +222,6 @@ class AnalysisWallet(Record):
         indexes = ((("analysis_id", "wallet_id"), True), (("analysis_id", "state"), False))
 
 
-class Result(Record):
-    """What was computed for an analysis at one moment; an analysis points at the one that readers see."""
-
-    id = AutoField()
-    analysis_id = IntegerField(index=True)
-    provisional = BooleanField()
-    wallets = IntegerField()
-    computed_at = DoubleField()
-    duration_s = DoubleField()
-    summary = TextField()
-    rates = TextField()
-    version = TextField()
-    dropped = BooleanField(default=False)  # its rows are deleted; the number is never used again
-
-
-class Allocation(Record):
-    """What one wallet did with one mint inside the window, under one result."""
-
-    result_id = IntegerField()
-    position = IntegerField()
-    mint_id = IntegerField()
-    buys = IntegerField()
-    sells = IntegerField()
-    bought = TextField()
-    sold = TextField()
-    spent_sol = DoubleField()
-    received_sol = DoubleField()
-    first_buy_at = BigIntegerField(null=True)
-    last_trade_at = BigIntegerField()
-    weight = DoubleField()
-
-    class Meta:
-        primary_key = CompositeKey("result_id", "position", "mint_id")
-        indexes = ((("result_id", "mint_id"), False),)
-
-
-class ResultMint(Record):
-    """A mint in the allocation of a result: how many of its wallets traded it, and what they spent on it."""
-
-    result_id = IntegerField()
-    mint_id = IntegerField()
-    wallets = IntegerField()
-    spent_sol = DoubleField()
-
-    class Meta:
-        primary_key = CompositeKey("result_id", "mint_id")
-
-
-class Pair(Record):
-    """Two wallets of a result (positions, wallet_a < wallet_b) and their measures; None is "not enough data"."""
-
-    result_id = IntegerField()
-    wallet_a = IntegerField()
-    wallet_b = IntegerField()
-    shared = IntegerField()
-    overall = DoubleField(null=True)
-    behavioural = DoubleField(null=True)
-    capital = DoubleField(null=True)
-    jaccard = DoubleField(null=True)
-    overlap = DoubleField(null=True)
-    coverage_a = DoubleField(null=True)
-    coverage_b = DoubleField(null=True)
-    holdings = DoubleField(null=True)
-
-    class Meta:
-        primary_key = CompositeKey("result_id", "wallet_a", "wallet_b")
-        indexes = (
-            (("result_id", "wallet_b"), False),
-            (("result_id", "overall", "wallet_a", "wallet_b"), False),
-        )
-
-
 class EndpointTraits(Record):
     """What was learnt of an RPC endpoint, by the hash of its address (which may hold a key)."""
 
@@ -309,7 +244,10 @@ MODELS = (
     Result,
     Allocation,
     ResultMint,
+    ResultWallet,
+    ResultCluster,
     Pair,
+    PairOrder,
     Job,
     JobEvent,
     JobAnalysis,

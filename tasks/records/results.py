@@ -1,18 +1,17 @@
-"""Results: what was computed for an analysis, stored as a whole and read back by page."""
+"""Results as a whole: what was computed for an analysis, stored and read back; their pairs are in `pairs.py`."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import JOIN, chunked, fn
+from peewee import JOIN, fn
 
 from tasks.errors import InputError, NotFound
-from tasks.records import database
+from tasks.records import bulk, database
 from tasks.records.models import (
     LIVE_JOB,
     Allocation,
@@ -20,17 +19,18 @@ from tasks.records.models import (
     AnalysisWallet,
     Job,
     Pair,
+    PairOrder,
     Result,
+    ResultCluster,
     ResultMint,
+    ResultWallet,
     Token,
     Wallet,
 )
 
-MEASURES = ("overall", "behavioural", "capital", "jaccard", "overlap", "coverage_a", "coverage_b", "holdings")
-SORTS = ("overall", "behavioural", "capital", "overlap")
 STATUSES = ("pending", "resolved", "unlisted", "failed")
-ROWS_PER_WRITE = 2_000
-PAIR_FIELDS = (Pair.result_id, Pair.wallet_a, Pair.wallet_b, Pair.shared, *(getattr(Pair, name) for name in MEASURES))
+JSON_FIELDS = ("summary", "rates", "parameters", "background", "explained", "insights", "missing")
+MINTS_PER_DROP, POSITIONS_PER_DROP, PAIRS_PER_DROP = 2_000, 100, 5_000
 ALLOCATION_FIELDS = (
     Allocation.result_id,
     Allocation.position,
@@ -46,6 +46,23 @@ ALLOCATION_FIELDS = (
     Allocation.weight,
 )
 MINT_FIELDS = (ResultMint.result_id, ResultMint.mint_id, ResultMint.wallets, ResultMint.spent_sol)
+WALLET_FIELDS = (
+    ResultWallet.result_id,
+    ResultWallet.position,
+    ResultWallet.cluster,
+    ResultWallet.x,
+    ResultWallet.y,
+    ResultWallet.behaviour,
+)
+CLUSTER_FIELDS = (
+    ResultCluster.result_id,
+    ResultCluster.number,
+    ResultCluster.cohesion,
+    ResultCluster.members,
+    ResultCluster.weak_bridges,
+    ResultCluster.shared_mints,
+    ResultCluster.edges,
+)
 
 
 def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) -> int:
@@ -64,40 +81,30 @@ def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) 
     )
 
 
-def store_pairs(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
-    """Insert pairs in short transactions; `before` is called inside each with the number of rows that it stores.
-
-    A row is (result id, a, b, shared, the measures in the order of MEASURES); NaN is stored as None.
-    """
-    _store(Pair, PAIR_FIELDS, (tuple(_none_if_nan(value) for value in row) for row in rows), before)
+def store_allocation(rows: Iterable[tuple[Any, ...]], before: bulk.Before) -> None:
+    """Insert allocation rows, as ALLOCATION_FIELDS, in short transactions; `before` as in `bulk`."""
+    bulk.store(Allocation, ALLOCATION_FIELDS, rows, before)
 
 
-def store_allocation(rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
-    """Insert allocation rows in short transactions; `before` as in `store_pairs`."""
-    _store(Allocation, ALLOCATION_FIELDS, rows, before)
-
-
-def store_mints(rows: Iterable[tuple[int, int, int, float]], before: Callable[[int], None]) -> None:
+def store_mints(rows: Iterable[tuple[int, int, int, float]], before: bulk.Before) -> None:
     """Insert (result id, mint id, wallets, SOL spent), one for each mint of the allocation; `before` as above."""
-    _store(ResultMint, MINT_FIELDS, rows, before)
+    bulk.store(ResultMint, MINT_FIELDS, rows, before)
 
 
-def _store(model: Any, fields: Sequence[Any], rows: Iterable[tuple[Any, ...]], before: Callable[[int], None]) -> None:
-    for part in chunked(rows, ROWS_PER_WRITE):
-        with database.write():
-            before(len(part))
-            database.insert_rows(model, fields, part)
+def store_wallets(rows: Iterable[tuple[Any, ...]], before: bulk.Before) -> None:
+    """Insert (result id, position, cluster, x, y, behaviour as JSON) of every wallet; `before` as above."""
+    bulk.store(ResultWallet, WALLET_FIELDS, rows, before)
 
 
-def _none_if_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def store_clusters(rows: Iterable[tuple[Any, ...]], before: bulk.Before) -> None:
+    """Insert clusters, as CLUSTER_FIELDS with their lists as JSON; `before` as above."""
+    bulk.store(ResultCluster, CLUSTER_FIELDS, rows, before)
 
 
-def close_result(result_id: int, summary: Mapping[str, Any], rates: Mapping[str, Any], duration_s: float) -> None:
-    """Write what a result says in sum; its pairs and allocation are stored by now."""
-    Result.update(summary=json.dumps(summary), rates=json.dumps(rates), duration_s=duration_s).where(
-        Result.id == result_id
-    ).execute()
+def close_result(result_id: int, *, wallets: int, duration_s: float, **told: Any) -> None:
+    """Write what a result says in sum (any of JSON_FIELDS, as values); its rows are stored by now."""
+    texts = {name: json.dumps(value) for name, value in told.items()}
+    Result.update(wallets=wallets, duration_s=duration_s, **texts).where(Result.id == result_id).execute()
 
 
 def tidy(older_than_s: float = 120.0) -> list[int]:
@@ -125,116 +132,84 @@ def tidy(older_than_s: float = 120.0) -> list[int]:
 
 def drop_result(result_id: int) -> None:
     """Delete the rows of a result that nobody sees, in short transactions."""
-    for model in (Pair, Allocation):
-        _drop_rows(model, result_id)
+    for key, step in (
+        (Pair.number, PAIRS_PER_DROP),
+        (PairOrder.chunk, POSITIONS_PER_DROP),
+        (ResultCluster.number, POSITIONS_PER_DROP),
+        (ResultWallet.position, POSITIONS_PER_DROP),
+        (Allocation.position, POSITIONS_PER_DROP),
+    ):
+        _drop_rows(key, step, result_id)
     _drop_mints(result_id)
     with database.write():
         Result.update(dropped=True).where(Result.id == result_id).execute()
 
 
-def _drop_rows(model: Any, result_id: int) -> None:
-    """Delete by ranges of the first position, so that no single transaction holds the lock for long."""
-    column = Pair.wallet_a if model is Pair else Allocation.position
-    last = model.select(fn.max(column)).where(model.result_id == result_id).scalar()
-    for low in range(0, (last or 0) + 1, 100):
+def _drop_rows(key: Any, step: int, result_id: int) -> None:
+    """Delete by ranges of a key, so that no single transaction holds the lock for long."""
+    model = key.model
+    last = model.select(fn.max(key)).where(model.result_id == result_id).scalar()
+    for low in range(0, -1 if last is None else last + 1, step):
         with database.write():
-            model.delete().where(model.result_id == result_id, column >= low, column < low + 100).execute()
+            model.delete().where(model.result_id == result_id, key >= low, key < low + step).execute()
 
 
 def _drop_mints(result_id: int) -> None:
     m = ResultMint
-    first = m.select(m.mint_id).where(m.result_id == result_id).order_by(m.mint_id).limit(ROWS_PER_WRITE)
+    first = m.select(m.mint_id).where(m.result_id == result_id).order_by(m.mint_id).limit(MINTS_PER_DROP)
     while part := [mint_id for (mint_id,) in first.tuples()]:
         with database.write():
             m.delete().where(m.result_id == result_id, m.mint_id <= part[-1]).execute()
 
 
 def result(result_id: int) -> dict[str, Any]:
-    """Return a result's row with `summary` and `rates` read."""
+    """Return a result's row with what is JSON in it read; see `Result` for its keys."""
     row: dict[str, Any] = Result.select().where(Result.id == result_id).dicts().get()
-    return row | {"summary": json.loads(row["summary"]), "rates": json.loads(row["rates"])}
+    return row | {name: json.loads(row[name]) for name in JSON_FIELDS}
 
 
-def encode_cursor(values: Sequence[Any]) -> str:
+def clusters(result_id: int) -> list[dict[str, Any]]:
+    """Return the clusters, the largest first: number, cohesion, edges, and the lists that their row holds."""
+    c = ResultCluster
+    lists = ("members", "weak_bridges", "shared_mints")
+    rows = c.select().where(c.result_id == result_id).order_by(c.number).dicts()
+    return [row | {name: json.loads(row[name]) for name in lists} for row in rows]
+
+
+def wallets(result_id: int) -> dict[int, dict[str, Any]]:
+    """Return position → {"cluster", "x", "y"} of every wallet that took part; empty while that is not computed."""
+    w = ResultWallet
+    query = w.select(w.position, w.cluster, w.x, w.y).where(w.result_id == result_id)
+    return {position: {"cluster": cluster, "x": x, "y": y} for position, cluster, x, y in query.tuples()}
+
+
+def behaviour(result_id: int, position: int) -> dict[str, Any]:
+    """Return the behaviour of one wallet, keys as in measures.md.
+
+    Raises NotFound (code `no_behaviour`) when the wallet was not read, or the result has none.
+    """
+    w = ResultWallet
+    text = w.select(w.behaviour).where(w.result_id == result_id, w.position == position).scalar()
+    if text is None:
+        raise NotFound("There is no behaviour of this wallet in the result.", code="no_behaviour")
+    return dict(json.loads(text))
+
+
+def encode_cursor(values: Sequence[int]) -> str:
     """Return a cursor that says where a page ended, fit for a URL."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def decode_cursor(text: str, length: int) -> list[Any]:
+def decode_cursor(text: str, length: int) -> list[int]:
     """Read a cursor back. Raises InputError for anything that `encode_cursor` did not make."""
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, binascii.Error, RecursionError):
         values = None
-    numbers = isinstance(values, list) and all(
-        value is None or (type(value) in (int, float) and abs(value) < 2**53) for value in values
-    )
-    if not numbers or len(values) != length or any(type(value) is not int for value in values[1:]):
+    places = isinstance(values, list) and all(type(value) is int and 0 <= value < 2**53 for value in values)
+    if not places or len(values) != length:
         raise InputError("The page mark `after` is not one of ours; start again from the first page.")
     return list(values)
-
-
-def pairs_page(
-    result_id: int,
-    *,
-    sort: str = "overall",
-    least: float | None = None,
-    position: int | None = None,
-    after: str | None = None,
-    limit: int = 50,
-) -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of pairs, best first and None last (ties by address order), and the cursor of the next page.
-
-    `least` leaves out what scores lower (and None) by the measure sorted by; `position` keeps one wallet's pairs.
-    """
-    column = getattr(Pair, sort)
-    query = _filtered(result_id, column, least, position)
-    rows: list[dict[str, Any]] = []
-    for place, order in _places(column, after):
-        if len(rows) <= limit:
-            part = query.where(place).order_by(*order, Pair.wallet_a, Pair.wallet_b)
-            rows.extend(part.limit(limit + 1 - len(rows)).dicts())
-    more = len(rows) > limit
-    rows = rows[:limit]
-    last = encode_cursor([rows[-1][sort], rows[-1]["wallet_a"], rows[-1]["wallet_b"]]) if more else None
-    return rows, last
-
-
-def count_pairs(result_id: int, *, sort: str, least: float | None = None, position: int | None = None) -> int:
-    """Return how many pairs the filters leave."""
-    return int(_filtered(result_id, getattr(Pair, sort), least, position).count())
-
-
-def _filtered(result_id: int, column: Any, least: float | None, position: int | None) -> Any:
-    query = Pair.select().where(Pair.result_id == result_id)
-    if least is not None:
-        query = query.where(column >= least)
-    if position is not None:
-        query = query.where((Pair.wallet_a == position) | (Pair.wallet_b == position))
-    return query
-
-
-def _places(column: Any, after: str | None) -> list[tuple[Any, Sequence[Any]]]:
-    """The rows behind a place in the order, as conditions to be asked one after the other, each with its order.
-
-    First the numbers, lower or equal and later by address, then None; apart, so that each is a range of the index.
-    """
-    numbers: list[Any] = [column.desc()]
-    if after is None:
-        return [(column.is_null(False), numbers), (column.is_null(), [])]
-    value, a, b = decode_cursor(after, 3)
-    later = (Pair.wallet_a > a) | ((Pair.wallet_a == a) & (Pair.wallet_b > b))
-    if value is None:
-        return [(column.is_null() & later, [])]
-    return [((column <= value) & ((column < value) | later), numbers), (column.is_null(), [])]
-
-
-def pair(result_id: int, a: int, b: int) -> dict[str, Any]:
-    """Return one pair. Raises NotFound (code `not_kept`) when it is not among the kept ones."""
-    row = Pair.select().where(Pair.result_id == result_id, Pair.wallet_a == a, Pair.wallet_b == b).dicts().get_or_none()
-    if row is None:
-        raise NotFound("This pair was not kept: it is not among either wallet's closest.", code="not_kept")
-    return dict(row)
 
 
 def allocation(result_id: int, position: int) -> dict[int, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from peewee import chunked
 
@@ -46,3 +46,9 @@ def mint_names(ids: Iterable[int]) -> dict[int, str]:
     for part in chunked(sorted(set(ids)), CHUNK):
         found.update(Token.select(Token.id, Token.mint).where(Token.id.in_(part)).tuples())
     return found
+
+
+def prices(ids: Iterable[int]) -> Iterator[tuple[int, float | None, int | None]]:
+    """Yield (id, price in USD, decimals) of the ids given, in no order; None is unknown."""
+    for part in chunked(sorted(set(ids)), CHUNK):
+        yield from list(Token.select(Token.id, Token.price_usd, Token.decimals).where(Token.id.in_(part)).tuples())

@@ -22,7 +22,7 @@ import psutil
 from tasks.simulator.scenario import plain_scenario
 from tasks.simulator.world import build_world
 from tests import servers
-from tests.benchmarks import tokens
+from tests.benchmarks import planted, tokens
 from webapp.intake import read
 
 
@@ -124,7 +124,7 @@ def long_wallet() -> None:
 
 def pairs() -> None:
     """All pairs of many wallets, in a process of its own so that the peak is its own."""
-    for wallets in (500, 2_000, 10_000):
+    for wallets in (500, 2_000, 10_000, 20_000):
         printed = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.pairs", str(wallets)],
             cwd=servers.ROOT, capture_output=True, check=True, text=True,
@@ -134,6 +134,19 @@ def pairs() -> None:
             f"compare {wallets:,} wallets x 60 mints", f"{figures['seconds']:.2f} s", f"{figures['pairs']:,} pairs kept"
         )
         say("  peak memory", f"{figures['peak_mb']:.0f} MB")
+        kernel, bare = figures["kernel_seconds"], figures["bare_seconds"]
+        say("  pair kernel beside the bare product", f"{kernel:.2f} / {bare:.2f} s", f"{kernel / bare:.2f}, <= 3")
+
+
+def analysis() -> None:
+    """The whole analysis stage, each size in a process of its own."""
+    bounds = {100: "< 1 s", 10_000: "< 30 s, PostgreSQL < 45 s; < 1,024 MB", 20_000: "< 90 s; < 1,536 MB"}
+    for wallets, more in ((100, []), (10_000, []), (10_000, ["--postgresql"]), (20_000, [])):
+        command = [sys.executable, "-m", "tests.benchmarks.analysis", str(wallets), *more]
+        printed = subprocess.run(command, cwd=servers.ROOT, capture_output=True, check=True, text=True).stdout
+        say(f"analysis stage, {wallets:,} wallets {' '.join(more)}", "", bounds[wallets])
+        for name, value in json.loads(printed.splitlines()[-1]).items():
+            say(f"  {name}", f"{value:,.2f}" if isinstance(value, float) else str(value))
 
 
 def intake() -> None:
@@ -166,6 +179,8 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "pipeline": pipeline,
     "long_wallet": long_wallet,
     "pairs": pairs,
+    "analysis": analysis,
+    "planted": lambda: planted.report(say),
     "intake": intake,
     "tokens": lambda: tokens.enrichment(say),
 }

@@ -71,7 +71,7 @@ def wait_for_tokens(page: str) -> None:
 
 
 def pages(url: str, analysis: str) -> dict[str, str]:
-    pair = get(f"{analysis}/pairs.json?limit=1")["pairs"][0]
+    pair = get(f"{analysis}/pairs.json?sort=matched&limit=1")["pairs"][0]
     a, b = pair["wallet_a"], pair["wallet_b"]
     job = get(f"{url}/activity.json")["jobs"][0]["id"]
     mints = ",".join(one["mint"] for one in get(f"{analysis}.json")["summary"]["top_tokens"])
@@ -79,6 +79,7 @@ def pages(url: str, analysis: str) -> dict[str, str]:
         "front": f"{url}/",
         "result": analysis,
         "pairs": f"{analysis}/pairs",
+        "pairs-narrowed": f"{analysis}/pairs?sort=lift&insight=leader_and_follower",
         "pair": f"{analysis}/pairs/{a}/{b}",
         "wallet": f"{analysis}/wallets/{a}",
         "enrichment": f"{analysis}/enrichment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +44,33 @@ def test_a_sample_list_becomes_pairs_and_pairs_open_their_proof(quiet_page: Page
     first.locator("summary").first.click()
     expect(first.locator("table").first).to_be_visible(timeout=WAIT_MS)
     assert first.locator("tbody tr").count() > 2
+
+
+def test_two_clicks_lead_from_a_sentence_to_the_transactions_that_prove_it(quiet_page: Page) -> None:
+    page = quiet_page
+    start_sample(page, "Copy traders")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    led = page.locator("#insights .insight-line").filter(has_text="Leader and follower")
+    expect(led).to_be_visible(timeout=WAIT_MS)
+    led.locator(".insight-proof").click()
+    first = page.locator("#matches tbody tr").first
+    expect(first).to_be_in_viewport()
+    for link in first.locator("a.explorer").all()[-2:]:
+        expect(link).to_have_attribute("href", re.compile(r"^https://solscan\.io/tx/\w+$"))
+
+
+def test_an_analysis_is_run_again_from_its_page(quiet_page: Page) -> None:
+    page = quiet_page
+    start_sample(page, "Copy traders")
+    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
+    form = page.locator("#rerun form")
+    expect(form).to_be_visible(timeout=WAIT_MS)
+    first = page.url
+    form.get_by_label("Match trades within").select_option("10")
+    form.get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: url != first)
+    expect(page.get_by_text("run again from that of")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#rerun").get_by_label("Match trades within")).to_have_value("10", timeout=WAIT_MS)
 
 
 def test_the_preview_judges_every_line_while_one_types(quiet_page: Page, chain: Simulator) -> None:
@@ -101,7 +129,9 @@ def test_nothing_is_cut_off_sideways(page: Page, width: int) -> None:
     page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
     expect(page.get_by_text("2 of 2").first).to_be_visible(timeout=WAIT_MS)
     analysis = page.url.split("?")[0].removesuffix("/progress")
-    for path in ("/", analysis, f"{analysis}/pairs", "/activity"):
+    pair = page.locator("#pairs-card a[href*='/pairs/']").first.get_attribute("href") or ""
+    wallet = page.locator("#wallets a[href*='/wallets/']").first.get_attribute("href") or ""
+    for path in ("/", analysis, f"{analysis}/pairs", pair, wallet, "/activity"):
         page.goto(path)
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path

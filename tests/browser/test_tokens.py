@@ -175,7 +175,7 @@ def test_the_reader_is_not_disturbed(quiet: Page) -> None:
     page, mints = quiet, shown_mints(quiet)
     row = page.locator("#pairs-card li.pair").first
     row.locator("summary").first.click()
-    expect(row.locator(".evidence table")).to_be_visible(timeout=WAIT_MS)
+    expect(row.locator(".evidence .token-table")).to_be_visible(timeout=WAIT_MS)
     proof = row.locator("details.proof").first
     proof.locator("summary").click()
     link = cell(page, mints[0]).locator("xpath=following-sibling::a")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tasks import analyse, evidence, frame, jobs, lifecycle, runner
+from tasks import evidence, frame, jobs, lifecycle, runner, stage
 from tasks.analysis.addresses import DEFAULT_EXCLUDED
 from tasks.analysis.allocation import Rates
 from tasks.errors import Conflict, NotFound
-from tasks.records import analyses, database, results
+from tasks.records import analyses, database, pairs, results
 from tasks.records.models import Allocation, Analysis, Job, JobEvent, Pair, RateObservation, Result
 from tasks.simulator.server import Simulator
 from tests.conftest import both_databases
@@ -138,7 +138,7 @@ def test_the_capital_audit_adds_up_to_the_weights(chain: Simulator) -> None:
 
 def test_the_shared_tokens_of_a_pair_add_up_to_its_scores(chain: Simulator) -> None:
     analysis = settle(chain.world.addresses[:3])
-    rows, _ = results.pairs_page(analysis.result_id)
+    rows, _ = pairs.page(analysis.result_id)
     by_position = results.addresses(analysis.id)
     for pair in rows:
         a, b = (analyses.wallet(analysis.id, by_position[pair[side]][0]) for side in ("wallet_a", "wallet_b"))
@@ -162,10 +162,10 @@ def test_later_syncs_change_nothing_in_a_complete_analysis(chain: Simulator) -> 
 
 def everything(analysis: Analysis, addresses: list[str]) -> Any:
     audits = [evidence.capital_audit(analysis, analyses.wallet(analysis.id, address)) for address in addresses]
-    pairs = list(
+    rows = list(
         Pair.select().where(Pair.result_id == analysis.result_id).order_by(Pair.wallet_a, Pair.wallet_b).tuples()
     )
-    return audits, [pair[1:] for pair in pairs], analyses.wallets(analysis.id)
+    return audits, [row[1:] for row in rows], analyses.wallets(analysis.id)
 
 
 def test_a_window_leaves_out_what_lies_outside(chain: Simulator) -> None:
@@ -181,7 +181,7 @@ def test_a_window_leaves_out_what_lies_outside(chain: Simulator) -> None:
 def test_the_proof_of_a_pair_names_only_trades_inside_the_window(chain: Simulator) -> None:
     analysis = settle(chain.world.addresses[:3], window_days=20.0)
     by_position = results.addresses(analysis.id)
-    for pair in results.pairs_page(analysis.result_id)[0]:
+    for pair in pairs.page(analysis.result_id)[0]:
         a, b = (analyses.wallet(analysis.id, by_position[pair[side]][0]) for side in ("wallet_a", "wallet_b"))
         rows = {side.position: results.allocation(analysis.result_id, side.position) for side in (a, b)}
         for shared in evidence.shared_tokens(analysis, a, b):
@@ -193,11 +193,13 @@ def test_the_proof_of_a_pair_names_only_trades_inside_the_window(chain: Simulato
 def test_wallets_with_too_little_data_get_none_and_not_zero(chain: Simulator) -> None:
     addresses = chain.world.addresses[:3]
     analysis = settle(addresses, window_days=1e-9)
-    rows, _ = results.pairs_page(analysis.result_id)
+    rows, _ = pairs.page(analysis.result_id)
     assert len(rows) == 3
     for row in rows:
         assert row["shared"] == 0
-        assert {row[name] for name in results.MEASURES if name != "holdings"} == {None}
+        counts = {"matched", "same_slot", "leader"}
+        assert {row[name] for name in pairs.MEASURES if name not in counts | {"holdings"}} == {None}
+        assert {row[name] for name in counts} == {0}
     assert evidence.shown_result(analysis)["summary"]["median_overall"] is None
 
 
@@ -316,15 +318,15 @@ def test_a_provisional_result_that_is_still_made_stops_when_the_final_one_begins
     syncs = [job.id for job in Job.select().where(Job.kind == "sync")]
     for job_id in syncs[:2]:
         runner.run(job_id)
-    compare = analyse._compare
+    find = stage._find
 
     def slowly(*arguments: Any) -> Any:
-        monkeypatch.setattr(analyse, "_compare", compare)
+        monkeypatch.setattr(stage, "_find", find)
         for job_id in syncs[2:]:
             runner.run(job_id)
-        return compare(*arguments)
+        return find(*arguments)
 
-    monkeypatch.setattr(analyse, "_compare", slowly)
+    monkeypatch.setattr(stage, "_find", slowly)
     runner.run(Job.get(Job.kind == "provisional").id)
     assert Job.get(Job.kind == "provisional").state == "cancelled"
     work()
@@ -339,15 +341,15 @@ def test_what_an_analysis_froze_is_what_its_result_saw(chain: Simulator, monkeyp
     addresses = chain.world.addresses[:3]
     chain.set_faults(hide_newest=100)
     first = start(addresses)
-    compare = analyse._compare
+    find = stage._find
 
     def disturbed(*arguments: Any) -> Any:
         row = wallet(addresses[0])
         row.oldest_slot, row.syncs = row.newest_slot, row.syncs + 1
         row.save()
-        return compare(*arguments)
+        return find(*arguments)
 
-    monkeypatch.setattr(analyse, "_compare", disturbed)
+    monkeypatch.setattr(stage, "_find", disturbed)
     for _ in range(3):
         work()
         make_due()
@@ -417,7 +419,7 @@ def test_an_unexpected_error_is_tried_again_and_then_fails_the_analysis(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(analyse, "_compare", broken)
+    monkeypatch.setattr(stage, "_find", broken)
     analysis = settle(chain.world.addresses[:2])
     assert analysis.state == "failed"
     assert "unexpected error" in analysis.reason

@@ -17,7 +17,7 @@ from playhouse.schema_diff import diff_models
 
 from tasks import queues
 from tasks.errors import SettingsError
-from tasks.records import database, results, tokens
+from tasks.records import database, pairs, results, tokens
 from tasks.records.models import MODELS, Job, ResultMint, Tick, Token, WalletMint
 from tasks.settings import read_settings
 from tests.conftest import both_databases
@@ -143,6 +143,58 @@ def test_the_second_step_takes_an_empty_database_too_and_keeps_what_is_unique_un
     again = [("new", 1.0)]
     database.insert_rows(Token, (Token.mint, Token.first_seen_at), again)
     assert Token.select().count() == 1
+
+
+def fill_second_version() -> None:
+    """A result with pairs in no order, with ties and unknown scores, and a larger one of another analysis."""
+    analysis = {"label": "", "state": "complete", "created_at": 1.0, "window_days": 30.0, "timing_window_s": 60}
+    more = {"tau": 0.5, "exclude": json.dumps(["money"]), "history_limit": 500, "version": "1", "wallets": 4}
+    result = {"provisional": False, "wallets": 4, "computed_at": 1.0, "duration_s": 1.0, "summary": "{}", "rates": "{}"}
+    for number in (1, 2):
+        insert("analysis", id=number, key=f"k{number}", result_id=number, **analysis, **more)
+        insert("result", id=number, analysis_id=number, version="1", dropped=False, **result)
+    scores = {(2, 3): 0.5, (0, 1): None, (0, 2): 0.5, (1, 3): 0.9, (0, 3): 0.1, (1, 2): None}
+    for (a, b), overall in scores.items():
+        insert("pair", result_id=1, wallet_a=a, wallet_b=b, shared=a + b, overall=overall, behavioural=a / 10)
+    mark = "?" if database.is_sqlite() else "%s"
+    database.db.cursor().executemany(
+        f"INSERT INTO pair (result_id, wallet_a, wallet_b, shared, overall) VALUES ({', '.join([mark] * 5)})",
+        [(2, 0, b, 1, b / 30_000) for b in range(1, 25_001)],
+    )
+
+
+@pytest.mark.usefixtures("first_version")
+def test_the_third_step_numbers_and_orders_the_pairs_of_before() -> None:
+    Runner(database.db.obj, str(database.MIGRATIONS)).up("0002_enrichment")
+    fill_second_version()
+    assert database.migrate() == ["0003_analysis"]
+    rows, _ = pairs.page(1)
+    assert [(row["wallet_a"], row["wallet_b"]) for row in rows] == [(1, 3), (0, 2), (2, 3), (0, 3), (0, 1), (1, 2)]
+    assert [row["number"] for row in rows] == list(range(6))
+    assert [row["shared"] for row in rows] == [4, 2, 5, 3, 1, 3]
+    assert {row[name] for row in rows for name in (*pairs.CHANCE, *pairs.TIMING)} == {None}
+    assert {tuple(row["insights"]) for row in rows} == {()}
+    by_behaviour = [(row["wallet_a"], row["wallet_b"]) for row in pairs.page(1, sort="behavioural")[0]]
+    assert by_behaviour == [(2, 3), (1, 2), (1, 3), (0, 1), (0, 2), (0, 3)]
+    assert [row["wallet_b"] for row in pairs.page(1, sort="lift")[0]] == [1, 2, 3, 2, 3, 3]
+    assert pairs.pair(2, 0, 25_000)["number"] == 0
+    assert [row["wallet_b"] for row in pairs.stream(2, sort="matched")] == list(range(1, 25_001))
+
+
+@pytest.mark.usefixtures("first_version")
+def test_the_third_step_says_what_results_of_before_were_made_with_and_lack() -> None:
+    Runner(database.db.obj, str(database.MIGRATIONS)).up("0002_enrichment")
+    fill_second_version()
+    database.migrate()
+    kept = results.result(1)
+    assert kept["parameters"] == {
+        "window_days": 30.0, "timing_window_s": 60, "tau": 0.5, "exclude": ["money"], "history_limit": 500
+    }  # fmt: skip
+    assert (kept["insights"], kept["explained"]) == ([], [])
+    assert kept["background"]["reason"]
+    assert len(kept["missing"]) == 1
+    assert results.clusters(1) == []
+    assert results.wallets(1) == {}
 
 
 @pytest.mark.usefixtures("records")

@@ -54,7 +54,7 @@ def sync(name: int | str, trades: Sequence[Trade], *, failed: int = 0, holdings:
         looked += [Looked(_signature(found, -1 - i), 90 + i, None, START_AT - 60 * i) for i in range(failed)]
         wallets.store_looked(wallet_id, 1, looked)
         wallets.store_holdings(wallet_id, {held: (5, 6) for held in holdings}, 1)
-        newest, oldest = [10**6, "new"], [0, "old"]
+        newest, oldest = [10**9, "new"], [0, "old"]
         with database.write():
             cursor = Cursor([], done=len(looked), newest=newest, oldest=oldest)
             wallets.finish_sync(Wallet.get_by_id(wallet_id), cursor, "synced", None)
@@ -67,7 +67,7 @@ def _signature(wallet: str, number: int) -> str:
 
 def _looked(wallet: str, number: int, trade: Trade) -> Looked:
     side, which, sol, after_s = trade
-    signature, slot, at = _signature(wallet, number), 1_000 + number, START_AT + after_s
+    signature, slot, at = _signature(wallet, number), 1_000 + after_s, START_AT + after_s
     priced = side in ("buy", "sell")
     movement = Movement(
         signature, slot, number, at, side, which, 1_000_000, 6, "SOL" if priced else None,

@@ -38,7 +38,8 @@ def test_a_new_analysis_in_json(client: FlaskClient) -> None:
     shape = client.get(f"/analyses/{key}.json").json
     assert list(shape) == [
         "id", "label", "state", "reason", "created_at", "finished_at", "parent", "parameters", "version", "sol_usd",
-        "wallets", "rejected", "summary", "clusters", "insights",
+        "wallets", "rejected", "summary", "clusters", "insights", "computed_at", "provisional", "missing",
+        "background", "explained",
     ]  # fmt: skip
     assert shape["state"] == "syncing"
     assert shape["created_at"].endswith("Z")

@@ -16,6 +16,7 @@ from tests.web.conftest import address, buys, finish, mint, row, start, sync, wo
 
 HTMX = {"HX-Request": "true"}
 A, B = sorted([address("a"), address("b")])
+A_IS_FIRST = address("alike 1") < address("alike 2")
 
 
 def rows_of(answer: Any) -> list[dict[str, str]]:
@@ -39,7 +40,7 @@ def walk(client: FlaskClient, path: str) -> list[tuple[str, str]]:
 def test_pairs_in_json(client: FlaskClient, village: list[str]) -> None:
     key = finish(client, village)
     shape = client.get(f"/analyses/{key}/pairs.json").json
-    assert set(shape) == {"pairs", "next", "total"}
+    assert set(shape) == {"pairs", "next", "total", "provenance"}
     assert shape["total"] == 10
     assert shape["next"] is None
     best = shape["pairs"][0]
@@ -52,13 +53,15 @@ def test_pairs_in_json(client: FlaskClient, village: list[str]) -> None:
     assert best["wallet_a"] < best["wallet_b"]
     assert best["overall"] == pytest.approx(1.0)
     assert best["holdings"] == pytest.approx(0.5)
-    assert best["lift"] is None
-    assert best["insights"] == []
+    assert best["lift"] is None  # fewer than 30 wallets are known here
+    assert best["insights"][0] == "very_high_similarity"
+    assert (best["matched"], best["matched_share"], best["median_lag_s"]) == (4, 1.0, 30.0 if A_IS_FIRST else -30.0)
+    assert best["leader"] == address("alike 1")
     assert shape["pairs"][-1]["overall"] is None
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 200])
-@pytest.mark.parametrize("sort", ["overall", "behavioural", "capital", "overlap"])
+@pytest.mark.parametrize("sort", ["overall", "behavioural", "capital", "overlap", "lift", "matched"])
 def test_paging_gives_every_pair_once_under_ties_and_unknowns(client: FlaskClient, limit: int, sort: str) -> None:
     wallets = [sync(f"tie {i}", buys(1, 2, 3)) for i in range(4)] + [sync(f"none {i}", buys(1)) for i in range(4)]
     key = finish(client, wallets)
@@ -76,14 +79,21 @@ def test_pairs_may_be_narrowed(client: FlaskClient, village: list[str]) -> None:
     high = client.get(f"{path}?min=0.9").json
     assert high["total"] == 1
     assert client.get(f"{path}?min=0.01&sort=capital").json["total"] == 3
-    assert client.get(f"{path}?insight=leader_and_follower").json == {"pairs": [], "next": None, "total": 0}
+    none = client.get(f"{path}?insight=capital_divergence").json
+    assert (none["pairs"], none["next"], none["total"]) == ([], None, 0)
+    assert client.get(f"{path}?insight=very_high_similarity").json["total"] == 1
+    assert client.get(f"{path}?insight=very_high_similarity&wallet={address('apart')}").json["total"] == 0
     assert client.get(f"{path}?cluster=1").json["total"] == 0
+    matched = client.get(f"{path}?sort=matched&min=4").json["pairs"]
+    assert [{one["wallet_a"], one["wallet_b"]} for one in matched] == [{address("alike 1"), address("alike 2")}]
+    assert client.get(f"{path}?sort=lift&min=0").json["total"] == 0
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        "sort=lift", "sort=matched", "sort=shared", "sort=result_id", "min=x", "min=2", "min=nan", "min=-0.1",
+        "sort=shared", "sort=result_id", "min=x", "min=2", "min=nan", "min=-0.1",
+        "sort=lift&min=-1", "sort=matched&min=x", "cluster=0", "cluster=-1",
         "limit=0", "limit=201", "limit=x", "limit=-1", "after=zzz", "after=W10", "after=WyJhIiwgMSwgMl0",
         "insight=magic", "cluster=x",
     ],
@@ -98,8 +108,8 @@ def test_a_query_that_cannot_be_is_refused(client: FlaskClient, village: list[st
 
 def test_a_refused_sort_names_those_there_are(client: FlaskClient, village: list[str]) -> None:
     key = finish(client, village)
-    message = client.get(f"/analyses/{key}/pairs.json?sort=lift").json["error"]["message"]
-    assert "overall, behavioural, capital, overlap" in message
+    message = client.get(f"/analyses/{key}/pairs.json?sort=shared").json["error"]["message"]
+    assert "overall, behavioural, capital, overlap, lift, matched" in message
 
 
 def test_a_wallet_that_is_not_in_the_analysis(client: FlaskClient, village: list[str]) -> None:
@@ -167,7 +177,7 @@ def test_pairs_as_csv(client: FlaskClient) -> None:
 
 @both_databases
 def test_a_long_csv_holds_every_pair_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.pages.pairs.PAIRS_A_READ", 7)
+    monkeypatch.setattr("tasks.records.pairs.PAIRS_A_READ", 7)
     wallets = [sync(f"long {i}", buys(1, 2, 3)) for i in range(6)] + [sync(f"short {i}", buys(1)) for i in range(3)]
     key = finish(client, wallets)
     rows = [(one["wallet_a"], one["wallet_b"]) for one in rows_of(client.get(f"/analyses/{key}/pairs.csv"))]
@@ -185,7 +195,9 @@ def test_a_pair_in_json(client: FlaskClient, village: list[str]) -> None:
     a, b = sorted([address("alike 1"), address("half")])
     shape = client.get(f"/analyses/{key}/pairs/{a}/{b}.json").json
     assert {"tokens", "matches", "for", "against", "next", "insights", "overall"} <= set(shape)
-    assert shape["matches"] == shape["for"] == shape["against"] == []
+    assert shape["for"] == []
+    assert shape["matches"][0]["mint"] == mint(0)
+    assert any("share" in one["text"] for one in shape["against"])
     assert shape["next"] is None
     assert [one["mint"] for one in shape["tokens"]] == sorted(
         [mint(0), mint(1)], key=lambda m: (-shape_part(shape, m), m)

@@ -26,7 +26,7 @@ def mixed(client: FlaskClient) -> tuple[str, str]:
 def test_the_audit_in_json(client: FlaskClient, mixed: tuple[str, str]) -> None:
     key, wallet = mixed
     shape = client.get(f"/analyses/{key}/wallets/{wallet}/capital.json").json
-    assert set(shape) == {"wallet", "rows", "weights", "checks", "next"}
+    assert set(shape) == {"wallet", "rows", "weights", "checks", "next", "provenance"}
     assert shape["wallet"] == wallet
     assert shape["next"] is None
     assert [row["reason"] for row in shape["rows"]] == [
@@ -67,7 +67,12 @@ def test_the_audit_as_csv(client: FlaskClient, mixed: tuple[str, str]) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert len(rows) == 8
     assert list(rows[0])[:3] == ["wallet", "label", "signature"]
-    assert list(rows[0])[-3:] == ["analysis", "computed_at", "version"]
+    assert list(rows[0])[-9:] == [
+        "analysis", "computed_at", "version", "window_days", "timing_window_s", "tau", "excluded_mints",
+        "history_limit", "sol_usd_source",
+    ]  # fmt: skip
+    assert (rows[0]["timing_window_s"], rows[0]["tau"], rows[0]["excluded_mints"]) == ("60", "0.5", "11")
+    assert answer.headers["Link"] == f'</analyses/{key}.json>; rel="describedby"'
     assert sum(float(row["value_sol"]) for row in rows if row["counted"] == "true") == pytest.approx(6.0)
 
 

@@ -35,8 +35,22 @@ class Address(BaseConverter):
 def register(app: Flask) -> None:
     """Add every page to the app."""
     app.url_map.converters.update(key=Key, address=Address)
-    from webapp.pages import analyses, enrichment, home, jobs, operations, pairs, progress, tokens, wallets
+    from webapp.pages import (
+        analyses,
+        downloads,
+        enrichment,
+        home,
+        jobs,
+        operations,
+        pair,
+        pairs,
+        progress,
+        rerun,
+        tokens,
+        wallets,
+    )
 
+    assert all((downloads, pair, rerun))  # add their pages to those of analyses and pairs
     for module in (home, analyses, pairs, wallets, tokens, jobs, operations):
         app.register_blueprint(module.pages)
     progress.register(app)

@@ -7,10 +7,11 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from tasks import lifecycle
-from tasks.records import analyses, results
+from tasks.analysis.addresses import DEFAULT_EXCLUDED
+from tasks.records import analyses, pairs
 from tasks.records.analyses import NewAnalysis, NewWallet
 from tasks.records.models import Analysis
-from webapp import forms, intake, security, shapes
+from webapp import charts, findings, forms, intake, rerun_form, security, shapes
 from webapp.errors import Problem, wants_json
 from webapp.pages import analysis_of, data, enrichment, home, page, progress, see_other
 from webapp.shapes import settings
@@ -19,6 +20,7 @@ pages = Blueprint("analyses", __name__)
 
 LEAST_WALLETS = 2
 PAIRS_SHOWN = 20
+DOTS_SHOWN = 600
 LEFT_OUT_SHOWN = 200
 TOO_FEW = "An analysis needs at least two wallets; {} of this list can be used."
 
@@ -52,7 +54,7 @@ def create() -> Response:
         return _refused(draft, "invalid_input")
     created = lifecycle.create(_new_analysis(draft), sync_ttl_s=settings().sync_ttl_s)
     if wants_json():
-        return _accepted(created)
+        return accepted(created)
     return see_other(url_for("analyses.show", key=created.analysis.key))
 
 
@@ -82,7 +84,8 @@ def _new_analysis(draft: forms.Draft) -> NewAnalysis:
     )
 
 
-def _accepted(created: lifecycle.Created) -> Response:
+def accepted(created: lifecycle.Created) -> Response:
+    """Answer a program that started an analysis."""
     rejected, duplicates = analyses.intake_rows(created.analysis.id)
     key, count = created.analysis.key, created.analysis.wallets
     shape = {"id": key, "url": url_for("analyses.show", key=key), "jobs": created.job_ids, "accepted": count}
@@ -93,19 +96,30 @@ def _accepted(created: lifecycle.Created) -> Response:
 def show_json(key: str) -> Response:
     """Give an analysis as JSON."""
     analysis = analysis_of(key)
-    return data(shapes.analysis(analysis, shapes.shown_result(analysis), analyses.wallets(analysis.id)))
+    result = shapes.shown_result(analysis)
+    found: dict[str, Any] = {"clusters": [], "insights": []}
+    if result:
+        found = {"clusters": findings.clusters(analysis, result), "insights": findings.insights(analysis, result)}
+    return data(shapes.analysis(analysis, result, shapes.wallet_rows(analysis), found))
 
 
 @pages.get("/analyses/<key:key>")
 def show(key: str) -> Response:
     """Show an analysis: its progress while it runs, and what there is of its result."""
-    analysis = analysis_of(key)
+    return show_page(analysis_of(key))
+
+
+def show_page(analysis: Analysis, change: rerun_form.Change | None = None, status: int = 200) -> Response:
+    """Return the page of an analysis, with the form to run it again as it was sent when that could not be done."""
+    key = analysis.key
     result = shapes.shown_result(analysis)
     wallets = list(shapes.wallet_views(analysis).values())
     return page(
         "analysis",
         "content",
+        status=status,
         analysis=shapes.analysis_view(analysis, wallets),
+        parent=_parent(analysis),
         wallets=wallets,
         incomplete=[one for one in wallets if one["state"] in ("failed", "partial")],
         left_out=_left_out(analysis),
@@ -113,8 +127,30 @@ def show(key: str) -> Response:
         enrichment=enrichment.enrichment_view(analysis),
         sort="overall",
         exports=_exports(key) if result else [],
-        **(_result_context(analysis, result) if result else NO_RESULT),
+        rerun=_rerun_context(analysis, change),
+        **(_result_context(analysis, result, wallets) if result else NO_RESULT),
     )
+
+
+def _parent(analysis: Analysis) -> dict[str, Any] | None:
+    """Return the analysis that this one was run again from, None where there is none (any more)."""
+    found = Analysis.get_or_none(Analysis.id == analysis.parent_id) if analysis.parent_id else None
+    return found and {"url": shapes.analysis_url(found), "created_at": found.created_at}
+
+
+def _rerun_context(analysis: Analysis, change: rerun_form.Change | None) -> dict[str, Any] | None:
+    """Return the form to run an analysis again, None while it runs."""
+    if analysis.state in analyses.LIVE:
+        return None
+    return {
+        "form": change.form if change else rerun_form.form_of(rerun_form.current(analysis)),
+        "problems": change.problems if change else [],
+        "url": url_for("analyses.rerun", key=analysis.key),
+        "taus": rerun_form.TAUS,
+        "windows": forms.WINDOWS,
+        "timing_windows": forms.TIMING_WINDOWS,
+        "default_excluded": [{"mint": mint, "symbol": symbol} for mint, symbol in DEFAULT_EXCLUDED.items()],
+    }
 
 
 def _left_out(analysis: Analysis) -> dict[str, Any]:
@@ -125,11 +161,14 @@ def _left_out(analysis: Analysis) -> dict[str, Any]:
     return {"rows": rows, "total": len(rejected) + len(duplicates), "rejected": len(rejected)}
 
 
-NO_RESULT: dict[str, Any] = {"pairs": [], "top_tokens": []} | dict.fromkeys(("result", "summary", "next_url", "rates"))
+NO_RESULT: dict[str, Any] = {
+    **dict.fromkeys(("pairs", "top_tokens", "insights", "clusters", "missing"), []),
+    **dict.fromkeys(("result", "summary", "next_url", "rates", "map")),
+}
 
 
-def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any]:
-    rows, after = results.pairs_page(result["id"], limit=PAIRS_SHOWN)
+def _result_context(analysis: Analysis, result: dict[str, Any], wallets: list[dict[str, Any]]) -> dict[str, Any]:
+    rows, after = pairs.page(result["id"], limit=PAIRS_SHOWN)
     sums = shapes.summary(result)
     extra = {key: result["summary"].get(key) for key in ("trades", "mints", "spent_sol")}
     return {
@@ -139,6 +178,25 @@ def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any
         "next_url": after and url_for("pairs.index", key=analysis.key, after=after),
         "top_tokens": shapes.with_token_views(sums["top_tokens"]),
         "rates": result["rates"],
+        "insights": findings.insight_views(analysis, result),
+        "clusters": findings.cluster_views(analysis, result),
+        "missing": result["missing"],
+        "map": _map(wallets, result),
+    }
+
+
+def _map(wallets: list[dict[str, Any]], result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the wallets that are drawn on the map, those in clusters first, None where nobody has a place."""
+    placed = [one for one in wallets if one["x"] is not None]
+    if not placed:
+        return None
+    # Clusters may repeat a colour, so whoever is in one must be there for its number to be read.
+    shown = sorted(placed, key=lambda one: one["cluster"] is None)[:DOTS_SHOWN]
+    return {
+        "scatter": charts.scatter([(one["x"], one["y"], one["cluster"]) for one in shown]),
+        "wallets": shown,
+        "placed": len(placed),
+        "explained": result["explained"] or [None, None],
     }
 
 
@@ -146,6 +204,8 @@ def _exports(key: str) -> list[tuple[str, str]]:
     return [
         ("Pairs as CSV", url_for("pairs.pairs_csv", key=key)),
         ("Pairs as JSON", url_for("pairs.index_json", key=key)),
+        ("Clusters as CSV", url_for("analyses.clusters_csv", key=key)),
+        ("Graph as GraphML", url_for("analyses.graph", key=key)),
         ("Analysis as JSON", url_for("analyses.show_json", key=key)),
     ]
 

@@ -33,6 +33,7 @@ def context(draft: forms.Draft | None = None) -> dict[str, Any]:
     return {
         "form": draft.form if draft else forms.blank_form(),
         "windows": forms.WINDOWS,
+        "timing_windows": forms.TIMING_WINDOWS,
         "default_excluded": [{"mint": mint, "symbol": symbol} for mint, symbol in DEFAULT_EXCLUDED.items()],
         "samples": _samples(settings()) if settings().is_demo else [],
         "recent": analyses.recent(security.ensure_browser_id()),

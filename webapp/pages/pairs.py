@@ -1,43 +1,43 @@
-"""Pairs: the list, its downloads, and the evidence of one pair, token by token."""
+"""Pairs: the list and its downloads; one pair is in `pair.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask import Blueprint, Response, request
 
 from tasks import evidence
-from tasks.errors import InputError, NotFound
-from tasks.records import analyses, database, results
-from tasks.records.models import Analysis, AnalysisWallet
-from webapp import exports, forms, shapes
+from tasks.errors import NotFound
+from tasks.records import analyses, database, pairs, results
+from tasks.records.models import Analysis
+from webapp import exports, findings, forms, shapes
 from webapp.address_reading import is_address
-from webapp.display import INSIGHTS, iso
+from webapp.display import INSIGHTS
 from webapp.pages import analysis_of, data, page, page_url
 
 pages = Blueprint("pairs", __name__)
 
+SCORE_LEASTS = [("", "0"), ("0.25", "0.25"), ("0.5", "0.50"), ("0.75", "0.75"), ("0.9", "0.90")]
+COUNT_LEASTS = [("", "0"), ("2", "2"), ("5", "5"), ("10", "10"), ("50", "50")]
 SORT_TEXTS = [
     ("overall", "Overall"),
     ("behavioural", "Behavioural"),
     ("capital", "Capital"),
     ("overlap", "Portfolio overlap"),
+    ("lift", "Lift"),
+    ("matched", "Matched trades"),
 ]
+COUNTS = ("lift", "matched")
+"""Sorts whose `min` is no score."""
 PAIRS_A_PAGE, MOST_PAIRS = 50, 200
-TOKENS_A_PAGE, MOST_TOKENS = 10, 200
-PAIRS_A_READ = 2_000
-CSV_COLUMNS = ("wallet_a", "wallet_b", "label_a", "label_b", "shared", *results.MEASURES)
-TOKEN_COLUMNS = ("mint", "symbol", "name", "weight_a", "weight_b", "contribution_capital") + (
-    "contribution_behavioural", "spent_sol_a", "spent_sol_b", "first_buy_a", "first_buy_b",
-    "gap_s", "signatures_a", "signatures_b",
-)  # fmt: skip
+CSV_COLUMNS = ("wallet_a", "wallet_b", "label_a", "label_b", "shared", *pairs.MEASURES, "insights")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which pairs are asked for; with `nothing` no pair can pass (no pair has an insight or a cluster yet).
+    """Which pairs are asked for; with `nothing` no pair can pass: the wallet is not in the analysis.
 
     `wallet` is the address or label that was asked for, `position` its place, None when it is not in the analysis.
     """
@@ -46,25 +46,33 @@ class Filters:
     least: float | None
     wallet: str | None
     position: int | None
-    nothing: bool
+    insight: str | None
+    cluster: int | None
+
+    @property
+    def nothing(self) -> bool:
+        return self.wallet is not None and self.position is None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether any pair may be left out."""
+        return any(one is not None for one in (self.least, self.wallet, self.insight, self.cluster))
 
     @property
     def given(self) -> dict[str, Any]:
-        """What narrows the list."""
-        return {"sort": self.sort, "least": self.least, "position": self.position}
+        """What `pairs.page` and its like are asked."""
+        keys = ("sort", "least", "position", "insight", "cluster")
+        return {key: getattr(self, key) for key in keys}
 
 
 def read_filters(analysis: Analysis) -> Filters:
     """Read the query. Raises InputError for a value that cannot be."""
-    sort = forms.read_choice("sort", results.SORTS, "overall")
+    sort = forms.read_choice("sort", pairs.SORTS, "overall") or "overall"
     insight = forms.read_choice("insight", tuple(INSIGHTS))
-    cluster = request.args.get("cluster", "").strip()
-    if cluster and not cluster.isdecimal():
-        raise InputError("“cluster” must be the number of a cluster.")
     wallet = request.args.get("wallet", "").strip() or None
     position = _position(analysis, wallet) if wallet else None
-    nothing = bool(insight or cluster or (wallet and position is None))
-    return Filters(sort or "overall", forms.read_least(), wallet, position, nothing)
+    least = forms.read_least(score=sort not in COUNTS)
+    return Filters(sort, least, wallet, position, insight, forms.read_cluster())
 
 
 def _position(analysis: Analysis, wanted: str) -> int | None:
@@ -80,17 +88,15 @@ def _position(analysis: Analysis, wanted: str) -> int | None:
     return next((position for position in (*whole, *labels) if wanted in labels[position]), None)
 
 
-def read_page(analysis: Analysis, filters: Filters) -> tuple[list[dict[str, Any]], str | None, int]:
+def read_page(filters: Filters, result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None, int]:
     """Return a page of pairs, the cursor of the next, and how many pairs pass the filters."""
     limit = forms.read_limit(PAIRS_A_PAGE, MOST_PAIRS)
-    result = evidence.shown_result(analysis)
     if filters.nothing:
         return [], None, 0
     after = request.args.get("after") or None
-    rows, following = results.pairs_page(result["id"], **filters.given, after=after, limit=limit)
-    if filters.least is None and filters.position is None:
-        return rows, following, result["summary"]["pairs_kept"]
-    return rows, following, results.count_pairs(result["id"], **filters.given)
+    rows, following = pairs.page(result["id"], **filters.given, after=after, limit=limit)
+    total = pairs.count(result["id"], **filters.given) if filters.narrowed else result["summary"]["pairs_kept"]
+    return rows, following, total
 
 
 @pages.get("/analyses/<key:key>/pairs.json")
@@ -98,13 +104,15 @@ def index_json(key: str) -> Response:
     """Give a page of pairs as JSON."""
     analysis = analysis_of(key)
     filters = read_filters(analysis)
-    if filters.wallet and filters.position is None:
+    if filters.nothing:
         raise NotFound("This wallet is not part of the analysis.")
-    rows, following, total = read_page(analysis, filters)
+    result = evidence.shown_result(analysis)
+    rows, following, total = read_page(filters, result)
     wallets = analyses.wallets(analysis.id, {row[side] for row in rows for side in ("wallet_a", "wallet_b")})
     names = {wallet["position"]: wallet["address"] for wallet in wallets}
     shown = [shapes.pair(row, names[row["wallet_a"]], names[row["wallet_b"]]) for row in rows]
-    return data({"pairs": shown, "next": following, "total": total})
+    made = findings.provenance(analysis, result)
+    return data({"pairs": shown, "next": following, "total": total, "provenance": made})
 
 
 @pages.get("/analyses/<key:key>/pairs")
@@ -113,7 +121,7 @@ def index(key: str) -> Response:
     analysis = analysis_of(key)
     filters = read_filters(analysis)
     result = shapes.shown_result(analysis)
-    rows, following, total = read_page(analysis, filters) if result else ([], None, 0)
+    rows, following, total = read_page(filters, result) if result else ([], None, 0)
     found = None if filters.position is None else shapes.wallet_views(analysis, {filters.position})[filters.position]
     return page(
         "pairs",
@@ -127,14 +135,45 @@ def index(key: str) -> Response:
         sort=filters.sort,
         sorts=SORT_TEXTS,
         least=filters.least,
+        **_least_context(filters),
         wallet=found or filters.wallet,
+        insight=filters.insight,
+        cluster=filters.cluster,
+        clusters=[(row["number"], row["number"]) for row in results.clusters(result["id"])] if result else [],
+        chips=_chips(key, filters, result) if result else [],
         csv_url=page_url("pairs.pairs_csv", key=key, after=None, limit=None),
     )
 
 
+def _least_context(filters: Filters) -> dict[str, Any]:
+    """Return the choices of `min`, with the one that the query names, however it is written."""
+    choices = COUNT_LEASTS if filters.sort in COUNTS else SCORE_LEASTS
+    least = filters.least or 0
+    same = [value for value, _ in choices if value and float(value) == least]
+    if least and not same:
+        choices = [*choices, (f"{least:g}", f"{least:g}")]
+    return {"leasts": choices, "least_option": same[0] if same else f"{least:g}" if least else ""} | {
+        "least_text": f"{dict(SORT_TEXTS)[filters.sort].lower()} {least:g}",
+    }
+
+
+def _chips(key: str, filters: Filters, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the filters by insight: each insight that occurs, how many pairs of the whole result carry it."""
+    every = {"slug": None, "pairs": result["summary"]["pairs_kept"]}
+    found = [every, *({"slug": one["insight"], "pairs": one["pairs"]} for one in result["insights"])]
+    return [
+        one
+        | {
+            "url": page_url("pairs.index", key=key, insight=one["slug"], after=None),
+            "active": one["slug"] == filters.insight,
+        }
+        for one in found
+    ]
+
+
 @pages.get("/analyses/<key:key>/pairs.csv")
 def pairs_csv(key: str) -> Response:
-    """Give every pair that the filters leave as CSV, read a page at a time."""
+    """Give every pair that the filters leave as CSV, read a part at a time."""
     analysis = analysis_of(key)
     filters = read_filters(analysis)
     result = evidence.shown_result(analysis)
@@ -143,101 +182,10 @@ def pairs_csv(key: str) -> Response:
 
 
 def _csv_rows(analysis: Analysis, result_id: int, filters: Filters) -> Iterator[list[Any]]:
+    # The request's own connection is gone by now, and one held for the whole stream would block checkpoints.
     with database.session():
         names = results.addresses(analysis.id)
-    after: str | None = None
-    while True:
-        # The request's own connection is gone by now, and one held for the whole stream would block checkpoints.
-        with database.session():
-            rows, after = results.pairs_page(result_id, **filters.given, after=after, limit=PAIRS_A_READ)
-        for row in rows:
-            (address_a, label_a), (address_b, label_b) = names[row["wallet_a"]], names[row["wallet_b"]]
-            yield [address_a, address_b, label_a, label_b, row["shared"], *(row[name] for name in results.MEASURES)]
-        if after is None:
-            return
-
-
-# One pair -------------------------------------------------------------------------------------------------------
-
-
-def _in_order(show: Callable[[Analysis, AnalysisWallet, AnalysisWallet], Response], endpoint: str) -> Any:
-    """Make the view of a pair: a pair has one address, the reversed one leads to it."""
-
-    def view(key: str, a: str, b: str) -> Response:
-        analysis = analysis_of(key)
-        if a == b:
-            raise NotFound("A wallet is not compared with itself.")
-        if a > b:
-            url = url_for(f"pairs.{endpoint}", key=key, a=b, b=a)
-            query = request.query_string.decode("ascii", "ignore")
-            return make_response(redirect(f"{url}?{query}" if query else url, 308))
-        return show(analysis, analyses.wallet(analysis.id, a), analyses.wallet(analysis.id, b))
-
-    return view
-
-
-def _token_page(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, int]:
-    """Return a page of the shared tokens of a pair, where it starts, and its size."""
-    limit = forms.read_limit(TOKENS_A_PAGE, MOST_TOKENS)
-    start = forms.read_offset()
-    return rows[start : start + limit], start, limit
-
-
-def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    row = evidence.pair_of(analysis, a, b)
-    rows = evidence.shared_tokens(analysis, a, b)
-    tokens, start, limit = _token_page(rows)
-    return data(
-        shapes.pair(row, a.wallet.address, b.wallet.address)
-        | {
-            "tokens": shapes.with_tokens(tokens),
-            "matches": [],
-            "for": [],
-            "against": [],
-            "next": forms.offset_cursor(start + limit, len(rows)),
-        }
-    )
-
-
-def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    row = evidence.pair_of(analysis, a, b)
-    rows = evidence.shared_tokens(analysis, a, b)
-    tokens, start, limit = _token_page(rows)
-    wallets = shapes.wallet_views(analysis, {a.position, b.position})
-    shown = shapes.pair_view(analysis, row, wallets[a.position], wallets[b.position])
-    here = {"key": analysis.key, "a": a.wallet.address, "b": b.wallet.address}
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
-    return page(
-        "pair",
-        "evidence",
-        analysis=shapes.analysis_view(analysis),
-        pair=shown | {"tokens": shapes.with_token_views(tokens), "url": shown["url"]},
-        a=shown["a"],
-        b=shown["b"],
-        next_url=following and page_url("pairs.show", **here, after=following),
-        prev_url=before and page_url("pairs.show", **here, after=before),
-        token_total=len(rows),
-        token_start=start,
-        csv_url=url_for("pairs.show_csv", **here),
-    )
-
-
-def _show_csv(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    evidence.pair_of(analysis, a, b)
-    names = (a.wallet.address, b.wallet.address, a.label, b.label)
-    shared = shapes.with_tokens(evidence.shared_tokens(analysis, a, b))
-    rows = ([*names, *(_token_cell(row, column) for column in TOKEN_COLUMNS)] for row in shared)
-    columns = ("wallet_a", "wallet_b", "label_a", "label_b", *TOKEN_COLUMNS)
-    return exports.response(analysis, evidence.shown_result(analysis), "pair", columns, rows)
-
-
-def _token_cell(row: dict[str, Any], column: str) -> Any:
-    if column in ("symbol", "name"):
-        return row["token"][column]
-    return iso(row[column]) if column in shapes.TIMES else row[column]
-
-
-_PATH = "/analyses/<key:key>/pairs/<address:a>/<address:b>"
-pages.add_url_rule(_PATH, "show", _in_order(_show, "show"))
-pages.add_url_rule(f"{_PATH}.json", "show_json", _in_order(_show_json, "show_json"))
-pages.add_url_rule(f"{_PATH}.csv", "show_csv", _in_order(_show_csv, "show_csv"))
+    for row in pairs.stream(result_id, **filters.given):
+        (address_a, label_a), (address_b, label_b) = names[row["wallet_a"]], names[row["wallet_b"]]
+        shape = shapes.pair(row, address_a, address_b)
+        yield [address_a, address_b, label_a, label_b, *(shape[name] for name in CSV_COLUMNS[4:])]

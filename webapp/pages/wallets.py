@@ -1,4 +1,4 @@
-"""A wallet of an analysis: its allocation, the capital audit behind it, and reading the wallet again."""
+"""A wallet of an analysis: how it trades, its allocation, the capital audit behind it, and reading the wallet again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from flask import Blueprint, Response, request, url_for
 from tasks import evidence, lifecycle
 from tasks.analysis.audit import AuditRow
 from tasks.evidence import CapitalAudit
-from tasks.records import analyses, results
+from tasks.records import analyses, pairs, results
 from tasks.records.models import Analysis, AnalysisWallet
-from webapp import exports, forms, shapes
+from webapp import exports, findings, forms, shapes
 from webapp.display import iso
 from webapp.errors import wants_json
-from webapp.pages import analysis_of, back_to, data, page, page_url, see_other
+from webapp.pages import analysis_of, back_to, behaviour, data, page, page_url, see_other
 from webapp.shapes import settings
 
 pages = Blueprint("wallets", __name__)
@@ -49,6 +49,7 @@ def capital_json(key: str, address: str) -> Response:
             "weights": audit.weights,
             "checks": audit.check._asdict(),
             "next": forms.offset_cursor(start + limit, len(audit.rows)),
+            "provenance": findings.provenance(analysis, evidence.shown_result(analysis)),
         }
     )
 
@@ -66,6 +67,15 @@ def capital_csv(key: str, address: str) -> Response:
 
 def _cell(row: dict[str, Any], column: str) -> Any:
     return iso(row[column]) if column in shapes.TIMES else row[column]
+
+
+@pages.get("/analyses/<key:key>/wallets/<address:address>.json")
+def behaviour_json(key: str, address: str) -> Response:
+    """Give the behaviour of a wallet as JSON."""
+    analysis, wallet = _found(key, address)
+    result = evidence.shown_result(analysis)
+    found = results.behaviour(result["id"], wallet.position)
+    return data({"wallet": address} | found | {"provenance": findings.provenance(analysis, result)})
 
 
 @pages.get("/analyses/<key:key>/wallets/<address:address>")
@@ -92,6 +102,8 @@ def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int)
         weights=shapes.with_token_views(audit.weights),
         check=audit.check._asdict(),
         pairs=_closest(analysis, wallet),
+        behaviour=behaviour.view(analysis, wallet),
+        result=shapes.result_view(evidence.shown_result(analysis)),
         csv_url=url_for("wallets.capital_csv", **here),
         **_rows(audit, endpoint, here, limit),
     )
@@ -120,7 +132,7 @@ def _counts(rows: Sequence[AuditRow]) -> dict[str, Any]:
 
 def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[dict[str, Any]]:
     result_id = evidence.shown_result(analysis)["id"]
-    rows, _ = results.pairs_page(result_id, position=wallet.position, limit=CLOSEST)
+    rows, _ = pairs.page(result_id, position=wallet.position, limit=CLOSEST)
     return shapes.pair_views(analysis, rows)
 
 

@@ -1,0 +1,142 @@
+"""Keeps the books of wallets: the behaviour of each as JSON, worked out here or, for many, beside in a second process.
+
+`python -m tasks.books` is that process: it takes pages of trades from its standard input until this closes, and answers
+each on its standard output. It reads no database and knows no settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tasks.analysis import behaviour
+
+TOLD = [field.name for field in dataclasses.fields(behaviour.Behaviour)]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What some wallets did: the columns of `behaviour.Trade`, wallet after wallet, and where each wallet's end.
+
+    `holdings` and `prices_sol` are for each wallet what `behaviour.measure` takes.
+    """
+
+    columns: Sequence[Sequence[Any]]
+    stops: Sequence[int]
+    holdings: Sequence[dict[str, int] | None]
+    prices_sol: Sequence[dict[str, float | None]]
+
+
+def tell(page: Page) -> list[str]:
+    """Return the behaviour of every wallet of a page as JSON."""
+    trades = list(map(behaviour.Trade, *page.columns))
+    told, start = [], 0
+    for stop, holdings, prices_sol in zip(page.stops, page.holdings, page.prices_sol, strict=True):
+        found = behaviour.measure(trades[start:stop], holdings, prices_sol)
+        told.append(json.dumps({name: getattr(found, name) for name in TOLD}))
+        start = stop
+    return told
+
+
+class Here:
+    """Tells each page as it comes."""
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def take(self, page: Page) -> None:
+        self._told += tell(page)
+
+    def told(self) -> list[str]:
+        """Return the behaviour of all wallets, in the order in which they came."""
+        return self._told
+
+
+class Beside:
+    """Has pages told by a second process, which ends with the block, or with this process."""
+
+    def __enter__(self) -> Beside:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tasks.books"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
+        )
+        self._told: list[str] = []
+        self._taken = 0
+        self._reader = threading.Thread(target=self._read, name="books", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._reader.join()
+        self._process.wait()
+        self._close()
+        self._process.stdout.close()  # type: ignore[union-attr]  # it was asked for
+
+    def take(self, page: Page) -> None:
+        """Hand a page over; it is told while the next is read. A lost process shows when all is asked for."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(page, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.flush()
+        self._taken += len(page.stops)
+
+    def told(self) -> list[str]:
+        """Wait for the rest, and return the behaviour of all wallets in the order in which they came.
+
+        Raises RuntimeError when the process was lost.
+        """
+        self._close()
+        self._reader.join()
+        if len(self._told) != self._taken:
+            raise RuntimeError("The process that keeps the books was lost.")
+        return self._told
+
+    def _close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # type: ignore[union-attr]  # it was asked for
+
+    def _read(self) -> None:
+        """Take the answers as they come: a full pipe would stop the other side."""
+        try:
+            while True:
+                self._told += pickle.load(self._process.stdout)  # type: ignore[arg-type]  # it was asked for
+        except (EOFError, pickle.UnpicklingError):
+            return
+
+
+def _root() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Tell pages until there are no more."""
+    while True:
+        try:
+            page = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(tell(page), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    # Under its own name: what was pickled as `tasks.books` is not `__main__`'s.
+    from tasks import books
+
+    books.main()

@@ -1,0 +1,125 @@
+"""Runs the analysis stage in a process of its own: the sparse products hold the interpreter's lock for seconds.
+
+`python -m tasks.child` takes settings and order from its standard input, ends at once when that closes (its parent is
+gone), and answers on its standard output. The parent watches the job meanwhile, and kills what nobody wants any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from tasks import jobs, stage
+from tasks.errors import LONGEST_MESSAGE, WalletkinError
+from tasks.records import database
+from tasks.records.models import Job
+from tasks.settings import Settings
+from tasks.stage import Order
+
+log = logging.getLogger("walletkin.jobs")
+
+LOOK_EVERY_S = 0.5
+RAISED = {"lost": jobs.LostClaim, "unwanted": jobs.Unwanted, "foreseen": WalletkinError}
+
+
+class Broken(Exception):
+    """The process ended without an answer, or with an error that nobody foresaw; its log has it."""
+
+
+def run(order: Order, settings: Settings) -> None:
+    """Compute an order in a child process, until it is done or the job is cancelled or another's.
+
+    Raises what the child raised, as far as it is an error of ours; anything else as `Broken`.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
+    )
+    try:
+        answer = _watched(process, order, settings)
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr]  # both were asked for
+    if "error" in answer:
+        raise RAISED.get(answer["kind"], Broken)(answer["error"])
+    log.info(
+        "%s wallets compared in %.1f s (%.1f s of processor time), the process's peak memory %.0f MB",
+        len(order.read), time.monotonic() - started, answer["processor_s"], answer["peak_mb"],
+    )  # fmt: skip
+
+
+def _root() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _watched(process: subprocess.Popen[bytes], order: Order, settings: Settings) -> dict[str, Any]:
+    """Hand the order over, keep the pipe open, and look after the job until there is an answer."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        pickle.dump((settings, order), process.stdin)
+        process.stdin.flush()
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(LOOK_EVERY_S)
+            break
+        _check(order.claim)
+    text = process.stdout.read()
+    if not text:
+        raise Broken(f"The process that compares wallets ended with code {code}.")
+    return dict(json.loads(text))
+
+
+def _check(claim: jobs.Claim) -> None:
+    """Raise LostClaim or Unwanted without writing; the lease is renewed elsewhere."""
+    if Job.select(Job.claim).where(Job.id == claim.job_id).scalar() != claim.token:
+        raise jobs.LostClaim(f"Job {claim.job_id} is no longer ours.")
+    jobs.check_wanted(claim)
+
+
+def main() -> None:
+    """Take an order, compute it, and answer {"peak_mb", "processor_s"} or {"error", "kind"}."""
+    settings, order = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    database.open_database(settings)
+    gc.set_threshold(1_000_000)  # it would look through millions of rows again and again, none of them in a circle
+    print(json.dumps(_answer(order)), flush=True)
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # not through the buffer, whose lock a thread at the end may not hold
+    os._exit(1)
+
+
+def _answer(order: Order) -> dict[str, Any]:
+    try:
+        with database.session():
+            stage.compute(order)
+    except jobs.LostClaim as error:
+        return {"kind": "lost", "error": str(error)}
+    except jobs.Unwanted as error:
+        return {"kind": "unwanted", "error": str(error)}
+    except WalletkinError as error:
+        return {"kind": "foreseen", "error": str(error)}
+    except Exception as error:
+        logging.exception("the comparison failed unexpectedly")
+        return {"kind": "unexpected", "error": f"{type(error).__name__}: {str(error)[:LONGEST_MESSAGE]}"}
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {"peak_mb": used.ru_maxrss / 1024, "processor_s": used.ru_utime + used.ru_stime}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Reads what an analysis is computed from, for many wallets at once: their trades as arrays, and the background.
+
+Trades outside the window, of excluded mints, and beyond what a wallet's finished syncs show are left out here, the same
+for everybody. It computes no measure of a pair and stores nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import books, frame
+from tasks.analysis import allocations, timing
+from tasks.analysis.allocation import Rates
+from tasks.analysis.allocations import Allocations, Ledger
+from tasks.analysis.keeping import Integers
+from tasks.analysis.matching import Trades
+from tasks.records import database, tokens, trades
+from tasks.records.analyses import ReadWallet
+from tasks.records.models import Analysis
+from tasks.records.wallets import Bounds
+
+QUOTES = {None: allocations.NO_QUOTE, "SOL": allocations.SOL, "USDC": allocations.USD, "USDT": allocations.USD}
+WORD = 8  # bytes of a signature that are compared at once
+SIDE_NAMES: tuple[Any, ...] = ("buy", "sell")
+BESIDE_FROM = 1_000
+"""So many wallets are worth a second process for their behaviour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What decides whether a trade counts: the window (start, end] in Unix seconds, and the mints left out, by id."""
+
+    start_at: float | None
+    end_at: float
+    excluded: frozenset[int]
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> Frame:
+        """Return the frame of an analysis."""
+        left_out = tokens.mint_ids(json.loads(analysis.exclude)).values()
+        return cls(*frame.window_of(analysis), frozenset(left_out))
+
+    def counts(self, bounds: Sequence[Bounds], place: Integers, columns: Sequence[Any]) -> NDArray[np.bool_]:
+        """Mark the rows (given as the first six columns of `trades.COLUMNS`) that count, `place` being the wallet's."""
+        _, sync_no, slot, block_at, _, mint_id = columns
+        syncs = np.array([one.sync_no for one in bounds], dtype=np.int64)
+        oldest = np.array([-1 if one.oldest_slot is None else one.oldest_slot for one in bounds], dtype=np.int64)
+        inside = (sync_no <= syncs[place]) & (slot >= oldest[place]) & (block_at <= self.end_at)
+        if self.start_at is not None:
+            inside &= block_at > self.start_at
+        return np.asarray(inside & ~np.isin(mint_id, list(self.excluded)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the wallets of an analysis did, wallets numbered as given (address order) and mints by their ids.
+
+    `trades` has mint *ids* in the place of mint numbers. `behaviour` is a JSON text for each wallet, in their order;
+    empty when it was not asked for.
+    """
+
+    allocations: Allocations
+    trades: Trades
+    behaviour: list[str]
+    names: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """All wallets with a trade that are known here: how many, how many of them traded each mint (by id), and when.
+
+    The arrays of `trades` are of the mints of the analysis alone, mint ids in the place of mint numbers.
+    """
+
+    wallets: int
+    traded: Integers
+    trades: timing.Background
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The trades of some wallets; `wallet` numbers them among all wallets of the analysis."""
+
+    ledger: Ledger
+    slot: Integers
+    index: Integers
+    signature: Sequence[str]
+
+
+def bounds_of(read: ReadWallet) -> Bounds:
+    """Return which rows of a wallet a result sees."""
+    return Bounds(read.wallet_id, read.sync_no, read.oldest_slot)
+
+
+def read_wallets(read: Sequence[ReadWallet], rates: Rates, within: Frame, *, in_full: bool) -> Reading:
+    """Read the trades of the wallets of an analysis and allocate them; `in_full` with their behaviour and timing."""
+    told = _Prices(read, rates) if in_full else None
+    rows, timed, first = [allocations.allocate(_no_ledger())], [_timed(None)], 0
+    names: dict[int, str] = {}
+    with books.Beside() if in_full and len(read) >= BESIDE_FROM else books.Here() as kept:
+        for bounds, found in trades.read([bounds_of(one) for one in read]):
+            part = _part(bounds, found, first, rates, within)
+            names |= tokens.mint_names(set(part.ledger.mint.tolist()) - names.keys())
+            if told:
+                kept.take(told.page(part, first, len(bounds), names))
+                timed.append(_timed(part))
+            rows.append(allocations.allocate(part.ledger))
+            first += len(bounds)
+        return Reading(_joined(rows), _ranked(timed), kept.told(), names)
+
+
+def _no_ledger() -> Ledger:
+    whole = np.zeros(0, dtype=np.int64)
+    return Ledger(whole, whole, whole, whole, np.zeros(0, dtype=object), np.zeros(0))
+
+
+def _part(bounds: Sequence[Bounds], rows: Sequence[Any], first: int, rates: Rates, within: Frame) -> _Part:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(trades.COLUMNS)
+    whole = [np.array(column, dtype=np.int64) for column in columns[:6]]
+    place = _places(bounds, whole[0])
+    kept = np.flatnonzero(within.counts(bounds, place, whole))
+    _, _, slot, time, side, mint_id = (column[kept] for column in whole)
+    columns = columns if len(kept) == len(rows) else list(zip(*(rows[at] for at in kept.tolist()), strict=True))
+    index, signature, amount, quote, quote_amount, parts = columns[6:] if len(kept) else ((),) * 6
+    kind = np.array(
+        [allocations.NO_QUOTE if n is None else QUOTES[q] for q, n in zip(quote, quote_amount, strict=True)]
+    )
+    paid = np.array([n or 0 for n in quote_amount], dtype=np.int64)
+    value_sol = allocations.values_sol(kind.astype(np.int64), paid, np.array(parts, dtype=np.int64), time, rates)
+    amounts = np.empty(len(kept), dtype=object)
+    amounts[:] = [int(text) for text in amount]
+    ledger = Ledger(first + place[kept], mint_id, side, time, amounts, value_sol)
+    return _Part(ledger, slot, np.array([-1 if i is None else i for i in index], dtype=np.int64), signature)
+
+
+def _places(bounds: Sequence[Bounds], wallet_id: Integers) -> Integers:
+    """Give the places among the bounds of the wallets of some rows."""
+    ids = np.array([one.wallet_id for one in bounds], dtype=np.int64)
+    order = np.argsort(ids)
+    return np.asarray(order[np.searchsorted(ids[order], wallet_id)] if len(ids) else wallet_id)
+
+
+def _timed(part: _Part | None) -> tuple[Any, ...]:
+    """Give what timing needs of some trades, signatures as bytes."""
+    if part is None:
+        none = np.zeros(0, dtype=np.int64)
+        return (*[none] * 6, np.zeros(0, dtype="S8"))
+    ledger = part.ledger
+    signature = np.array([text.encode() for text in part.signature] or [b""], dtype="S")[: len(ledger)]
+    return ledger.wallet, ledger.mint, ledger.side, ledger.time, part.slot, part.index, signature
+
+
+def _ranked(parts: list[tuple[Any, ...]]) -> Trades:
+    """Put the parts together and empty the list: signatures are large, and are gone when only their ranks are left."""
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    parts.clear()
+    wallet, mint, side, time, slot, index = (np.concatenate(column) for column in columns[:-1])
+    signature = np.concatenate(columns.pop())
+    return Trades(wallet, mint, side, time, slot, index, ranks(signature))
+
+
+def ranks(signatures: NDArray[np.bytes_]) -> Integers:
+    """Give the place of each signature among all of them, as byte strings; equal ones have equal places.
+
+    Only those that the bytes before do not tell apart are looked at again, which is many times faster than a sort of
+    strings.
+    """
+    width = -(-signatures.dtype.itemsize // WORD)
+    words = signatures.astype(f"S{width * WORD}", copy=False).view(">u8").reshape(len(signatures), width)
+    rank = np.zeros(len(signatures), dtype=np.int64)
+    unsure = np.arange(len(signatures))
+    for word in range(width):
+        values = words[unsure, word].astype(np.uint64)
+        order = np.lexsort((values, rank[unsure]))
+        unsure, values = unsure[order], values[order]
+        before = rank[unsure]
+        opens = np.ones(len(unsure) + 1, dtype=np.bool_)
+        opens[1:-1] = (np.diff(before) != 0) | (values[1:] != values[:-1])
+        group = np.cumsum(opens[:-1]) - 1
+        starts = np.flatnonzero(opens)
+        of_before = np.searchsorted(before, before)
+        rank[unsure] = before + starts[group] - of_before
+        unsure = unsure[np.diff(starts)[group] > 1]
+        if not len(unsure):
+            break
+    return rank
+
+
+def _joined(parts: Sequence[Allocations]) -> Allocations:
+    """Put the allocations of one wallet after another together."""
+    names = [field.name for field in dataclasses.fields(Allocations)]
+    return Allocations(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+class _Prices:
+    """Makes the pages of the books: trades by wallet, with what each holds at the prices of the moment."""
+
+    def __init__(self, read: Sequence[ReadWallet], rates: Rates):
+        self._read = read
+        self._sol_usd = rates.on(int(database.now_s()))
+        self._prices: dict[int, float | None] = {}
+
+    def page(self, part: _Part, first: int, count: int, names: dict[int, str]) -> books.Page:
+        """Make the page of the `count` wallets from `first` on, whose trades the part has."""
+        order = np.argsort(part.ledger.wallet, kind="stable")
+        stops = np.searchsorted(part.ledger.wallet[order], np.arange(first, first + count), side="right").tolist()
+        held = [self._held(one) for one in self._read[first : first + count]]
+        self._look_up({mint_id for holdings in held for mint_id in holdings or ()} & names.keys())
+        holdings, prices_sol = zip(*(self._named(one, names) for one in held), strict=True)
+        return books.Page(self._columns(part, order, names), stops, holdings, prices_sol)
+
+    @staticmethod
+    def _held(read: ReadWallet) -> dict[int, int] | None:
+        if read.holdings is None:
+            return None
+        return {int(mint_id): int(amount) for mint_id, amount in json.loads(read.holdings).items()}
+
+    @staticmethod
+    def _columns(part: _Part, order: Integers, names: dict[int, str]) -> tuple[list[Any], ...]:
+        ledger = part.ledger
+        value_sol = ledger.value_sol[order].astype(object)
+        value_sol[np.isnan(ledger.value_sol[order])] = None
+        index = part.index[order].astype(object)
+        index[part.index[order] < 0] = None
+        return (
+            [part.signature[at] for at in order.tolist()],
+            part.slot[order].tolist(),
+            index.tolist(),
+            ledger.time[order].tolist(),
+            [SIDE_NAMES[side] for side in ledger.side[order].tolist()],
+            [names[mint_id] for mint_id in ledger.mint[order].tolist()],
+            ledger.amount[order].tolist(),
+            value_sol.tolist(),
+        )
+
+    def _look_up(self, mint_ids: set[int]) -> None:
+        """Learn the prices, in SOL per base unit, of mints that are not known yet."""
+        for mint_id, price_usd, decimals in tokens.prices(mint_ids - self._prices.keys()):
+            if price_usd is None or decimals is None or not self._sol_usd:
+                self._prices[mint_id] = None
+            else:
+                self._prices[mint_id] = price_usd / self._sol_usd / 10**decimals
+
+    def _named(
+        self, holdings: dict[int, int] | None, names: dict[int, str]
+    ) -> tuple[dict[str, int] | None, dict[str, float | None]]:
+        if holdings is None:
+            return None, {}
+        known = [mint_id for mint_id in holdings if mint_id in names]
+        return {names[i]: holdings[i] for i in known}, {names[i]: self._prices.get(i) for i in known}
+
+
+def read_background(reading: Reading, read: Sequence[ReadWallet], within: Frame) -> Background:
+    """Read what every wallet ever synced traded, those of the analysis as they were read for it.
+
+    Of other wallets little is kept: a count for each mint, and four numbers for each trade of the analysis's mints.
+    """
+    own, mine = reading.trades, np.unique(reading.allocations.mint)
+    wallet_ids = np.array([one.wallet_id for one in read], dtype=np.int64)
+    parts = [(wallet_ids[own.wallet], own.mint, own.side, own.time)]
+    traded = np.bincount(reading.allocations.mint)
+    wallets = len(np.unique(reading.allocations.wallet))
+    for bounds, found in trades.read(trades.others(set(wallet_ids.tolist())), background=True):
+        whole = list(np.array(found, dtype=np.int64).reshape(-1, len(trades.BACKGROUND_COLUMNS)).T)
+        kept = within.counts(bounds, _places(bounds, whole[0]), whole)
+        wallet, _, _, time, side, mint = (column[kept] for column in whole)
+        wallets += len(np.unique(wallet))
+        span = int(mint.max(initial=0)) + 1
+        traded = _added(traded, np.bincount(np.unique(wallet * span + mint) % span))
+        known = np.isin(mint, mine)
+        parts.append((wallet[known], mint[known], side[known], time[known]))
+    return Background(
+        wallets, traded, timing.Background(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    )
+
+
+def _added(counts: Integers, more: Integers) -> Integers:
+    """Add up counts by number, of which one may reach further than the other."""
+    longest = max(len(counts), len(more))
+    return np.pad(counts, (0, longest - len(counts))) + np.pad(more, (0, longest - len(more)))

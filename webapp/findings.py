@@ -1,0 +1,147 @@
+"""What a result found, in the shapes of design.md: insights, clusters, behaviour, and how it was made.
+
+It queries what a shape needs and computes nothing. A result does not change, so what is dear to read is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from flask import url_for
+
+from tasks import evidence, frame
+from tasks.errors import NotFound
+from tasks.records import analyses, pairs, results, tokens
+from tasks.records.models import Analysis
+from webapp import shapes
+
+RESULTS_KEPT = 8
+MATCH_INSIGHTS = frozenset(("leader_and_follower", "synchronised_trading"))
+"""Insights whose proof are the matched trades; that of all others are the shared tokens."""
+
+
+def provenance(analysis: Analysis, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result was made from: parameters, the window of time, rates and version, for every JSON answer."""
+    start_at, end_at = frame.window_of(analysis)
+    return {
+        "analysis": analysis.key,
+        "computed_at": result["computed_at"],
+        "provisional": bool(result["provisional"]),
+        "version": result["version"],
+        "parameters": shapes.parameters(analysis),
+        "window_from": start_at,
+        "window_to": end_at if math.isfinite(end_at) else result["computed_at"],
+        "sol_usd_source": result["rates"]["source"],
+    }
+
+
+# Insights -------------------------------------------------------------------------------------------------------
+
+
+def insights(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how many pairs carry each insight, and the strongest of them in a sentence."""
+    keys = ("insight", "pairs", "text", "wallet_a", "wallet_b")
+    return [{key: one[key] for key in keys} for one in _insights(analysis.key, result["id"])]
+
+
+def insight_views(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the insights for a page: their shape and the links to the list, to the pair and to its proof."""
+    return [
+        one
+        | {
+            "list_url": url_for("pairs.index", key=analysis.key, insight=one["insight"]),
+            "url": url_for(
+                "pairs.show",
+                key=analysis.key,
+                a=one["wallet_a"],
+                b=one["wallet_b"],
+                _anchor=proof_of(one["insight"]),
+            ),
+        }
+        for one in insights(analysis, result)
+    ]
+
+
+def proof_of(slug: str) -> str:
+    """Return the part of a pair's page that proves an insight."""
+    return "matches" if slug in MATCH_INSIGHTS else "tokens"
+
+
+@lru_cache(RESULTS_KEPT)
+def _insights(key: str, result_id: int) -> tuple[dict[str, Any], ...]:
+    """Say the strongest example of each insight; its sentence is worked out from the trades of two wallets."""
+    analysis = analyses.by_key(key)
+    told = results.result(result_id)["insights"]
+    strongest = {row["number"]: row for row in pairs.numbered(result_id, [one["number"] for one in told])}
+    names = results.addresses(analysis.id)
+    shown = []
+    for one in told:
+        row = strongest[one["number"]]
+        a, b = names[row["wallet_a"]][0], names[row["wallet_b"]][0]
+        text = _sentence(analysis, one["insight"], a, b)
+        shown.append({"insight": one["insight"], "pairs": one["pairs"], "text": text, "wallet_a": a, "wallet_b": b})
+    return tuple(shown)
+
+
+def _sentence(analysis: Analysis, slug: str, a: str, b: str) -> str:
+    found = evidence.pair_of(analysis, analyses.wallet(analysis.id, a), analyses.wallet(analysis.id, b))
+    return next((str(one["text"]) for one in found["for"] if one["insight"] == slug), "")
+
+
+# Clusters -------------------------------------------------------------------------------------------------------
+
+
+def clusters(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the clusters, the largest first, with addresses and mints."""
+    keys = ("number", "wallets", "cohesion", "shared_mints", "weak_bridges")
+    return [{key: one[key] for key in keys} for one in _clusters(analysis.key, result["id"])]
+
+
+@lru_cache(RESULTS_KEPT)
+def _clusters(key: str, result_id: int) -> tuple[dict[str, Any], ...]:
+    """Read the clusters. The key goes along: another database numbers its results alike."""
+    rows = results.clusters(result_id)
+    if not rows:
+        return ()
+    names = results.addresses(analyses.by_key(key).id)
+    mints = tokens.mint_names(mint_id for row in rows for mint_id in row["shared_mints"])
+    return tuple(
+        {
+            "number": row["number"],
+            "wallets": [names[position][0] for position in row["members"]],
+            "labels": [names[position][1] for position in row["members"]],
+            "cohesion": row["cohesion"],
+            "edges": row["edges"],
+            "shared_mints": [mints[mint_id] for mint_id in row["shared_mints"]],
+            "weak_bridges": [names[position][0] for position in row["weak_bridges"]],
+        }
+        for row in rows
+    )
+
+
+def cluster_views(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the clusters for a page: members with their labels, and the link to the pairs inside."""
+    base = shapes.analysis_url(analysis)
+    return [
+        row
+        | {
+            "url": url_for("pairs.index", key=analysis.key, cluster=row["number"]),
+            "members": [
+                {"address": address, "label": label, "url": f"{base}/wallets/{address}"}
+                | {"weak": address in row["weak_bridges"]}
+                for address, label in zip(row["wallets"], row["labels"], strict=True)
+            ],
+        }
+        for row in _clusters(analysis.key, result["id"])
+    ]
+
+
+def behaviour(analysis: Analysis, result: Mapping[str, Any], position: int) -> dict[str, Any] | None:
+    """Return the behaviour of a wallet, None where the result has none."""
+    try:
+        return results.behaviour(result["id"], position)
+    except NotFound:
+        return None

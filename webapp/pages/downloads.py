@@ -1,0 +1,40 @@
+"""Downloads of a whole result beside its pairs: the clusters as CSV, and the graph of pairs as GraphML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response
+
+from tasks import evidence
+from tasks.records.models import Analysis
+from webapp import exports, findings, graphml
+from webapp.pages import analyses, analysis_of
+
+CLUSTER_COLUMNS = ("cluster", "wallet", "label", "weak_bridge", "wallets", "cohesion", "shared_mints")
+
+
+@analyses.pages.get("/analyses/<key:key>/clusters.csv")
+def clusters_csv(key: str) -> Response:
+    """Give the members of every cluster as CSV, a row each."""
+    analysis = analysis_of(key)
+    result = evidence.shown_result(analysis)
+    rows = _members(findings.cluster_views(analysis, result))
+    return exports.response(analysis, result, "clusters", CLUSTER_COLUMNS, rows)
+
+
+def _members(clusters: list[dict[str, Any]]) -> Iterator[list[Any]]:
+    for one in clusters:
+        shared = [len(one["wallets"]), one["cohesion"], one["shared_mints"]]
+        for member in one["members"]:
+            yield [one["number"], member["address"], member["label"], member["weak"], *shared]
+
+
+@analyses.pages.get("/analyses/<key:key>/graph.graphml")
+def graph(key: str) -> Response:
+    """Give the wallets and their kept pairs as GraphML, written while it is sent."""
+    analysis: Analysis = analysis_of(key)
+    result = evidence.shown_result(analysis)
+    chunks = graphml.document(analysis, result["id"], findings.provenance(analysis, result))
+    return exports.download(analysis, chunks, "graph.graphml", "application/graphml+xml")
