@@ -73,8 +73,9 @@ class Beside:
 
     def __enter__(self) -> Beside:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.books"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
-        )
+            [sys.executable, "-m", "tasks.books"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root(), start_new_session=True,
+        )  # fmt: skip
         self._told: list[str] = []
         self._taken = 0
         self._reader = threading.Thread(target=self._read, name="books", daemon=True)

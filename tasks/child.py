@@ -13,6 +13,7 @@ import logging
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +33,10 @@ LOOK_EVERY_S = 0.5
 RAISED = {"lost": jobs.LostClaim, "unwanted": jobs.Unwanted, "foreseen": WalletkinError}
 
 
+STOPPED = (-signal.SIGTERM, -signal.SIGINT)
+"""A service manager may stop every process of a unit at once; that is a lost lease, and no attempt."""
+
+
 class Broken(Exception):
     """The process ended without an answer, or with an error that nobody foresaw; its log has it."""
 
@@ -42,9 +47,11 @@ def run(order: Order, settings: Settings) -> None:
     Raises what the child raised, as far as it is an error of ours; anything else as `Broken`.
     """
     started = time.monotonic()
+    # In a session of its own: what stops the worker's group lets the worker finish, and must not end its work first.
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
-    )
+        [sys.executable, "-m", "tasks.child"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root(), start_new_session=True,
+    )  # fmt: skip
     try:
         answer = _watched(process, order, settings)
     finally:
@@ -78,6 +85,8 @@ def _watched(process: subprocess.Popen[bytes], order: Order, settings: Settings)
             break
         _check(order.claim)
     text = process.stdout.read()
+    if code in STOPPED:
+        raise jobs.LostClaim("The process that compares wallets was told to stop.")
     if not text:
         raise Broken(f"The process that compares wallets ended with code {code}.")
     return dict(json.loads(text))

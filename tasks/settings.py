@@ -203,6 +203,9 @@ def _database_url(text: str) -> str:
     parts = _url_parts(text)
     if parts.scheme not in ("sqlite", "postgresql", "postgres") or len(parts.path) < 2:
         raise ValueError
+    if parts.scheme == "sqlite" and not parts.path.startswith("//"):
+        # Where a process was started is not where another one looks.
+        return f"sqlite:///{urllib.parse.quote(os.getcwd())}{parts.path}"
     return text
 
 

@@ -136,7 +136,7 @@ def _window_days(value: Any) -> float | None:
         return None
     if not _is_number(value):
         raise _wrong_type("window_days", "a number of days, or null for all history")
-    if not (math.isfinite(value) and 0 < value <= WINDOW_DAYS_AT_MOST):
+    if not 0 < value <= WINDOW_DAYS_AT_MOST:  # which is false of what is no number, and exact for any integer
         raise _out_of_range("window_days", f"more than 0 and at most {WINDOW_DAYS_AT_MOST:,}")
     return float(value)
 
@@ -296,7 +296,7 @@ def read_limit(default: int, most: int) -> int:
     text = request.args.get("limit", "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
         raise InputError(f"“limit” must be a whole number from 1 to {most:,}.")
     return int(text)
 

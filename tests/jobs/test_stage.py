@@ -482,7 +482,14 @@ def test_an_error_in_the_process_is_the_jobs_error(apart: Callable[[], None]) ->
             child.run(bad, analyse.SETTINGS)
 
 
-def test_a_process_that_is_killed_is_an_error(apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGKILL, child.Broken), (signal.SIGTERM, jobs.LostClaim)],
+    ids=["killed is an error", "told to stop is no attempt"],
+)
+def test_a_process_that_ends_early(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
     history = crowd(strangers=3)
     apart()
     order = order_of(begin(list(history)))
@@ -491,7 +498,7 @@ def test_a_process_that_is_killed_is_an_error(apart: Callable[[], None], monkeyp
     def kill(claim: jobs.Claim) -> None:
         look(claim)
         for process in started:
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(number)
 
     started: list[subprocess.Popen[bytes]] = []
     start = subprocess.Popen
@@ -503,7 +510,7 @@ def test_a_process_that_is_killed_is_an_error(apart: Callable[[], None], monkeyp
     monkeypatch.setattr(child.subprocess, "Popen", note)
     monkeypatch.setattr(child, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(child, "_check", kill)
-    with pytest.raises(child.Broken, match="-9"):
+    with pytest.raises(error):
         child.run(order, analyse.SETTINGS)
 
 

@@ -91,3 +91,13 @@ def test_a_given_secret_key_is_used_and_nothing_is_written(tmp_path: pathlib.Pat
     settings = read(DATA_DIR=str(tmp_path), SECRET_KEY="0123456789abcdef")
     assert settings.secret_key == "0123456789abcdef"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_database_means_the_same_for_every_process(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = read_settings({"WALLETKIN_DATABASE_URL": "sqlite:///some/w.db"}).database_url
+    assert found == f"sqlite:///{tmp_path}/some/w.db"
+    absolute = f"sqlite:///{tmp_path}/w.db"
+    assert read_settings({"WALLETKIN_DATABASE_URL": absolute}).database_url == absolute

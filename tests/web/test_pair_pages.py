@@ -94,7 +94,8 @@ def test_pairs_may_be_narrowed(client: FlaskClient, village: list[str]) -> None:
     [
         "sort=shared", "sort=result_id", "min=x", "min=2", "min=nan", "min=-0.1",
         "sort=lift&min=-1", "sort=matched&min=x", "cluster=0", "cluster=-1",
-        "limit=0", "limit=201", "limit=x", "limit=-1", "after=zzz", "after=W10", "after=WyJhIiwgMSwgMl0",
+        "limit=0", "limit=201", "limit=x", "limit=-1", "limit=000000200999999",
+        "after=zzz", "after=W10", "after=WyJhIiwgMSwgMl0",
         "insight=magic", "cluster=x",
     ],
 )  # fmt: skip

@@ -170,6 +170,7 @@ def test_a_binary_file_is_refused_with_a_reason(client: FlaskClient, content: by
     ("field", "value"),
     [
         ("window_days", "soon"),
+        ("window_days", "1" + "0" * 400),
         ("window_days", "0"),
         ("window_days", "4000"),
         ("window_days", "nan"),
