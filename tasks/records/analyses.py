@@ -244,25 +244,6 @@ def read_wallets(analysis_id: int) -> Iterator[ReadWallet]:
         yield ReadWallet(*row)
 
 
-def freeze_wallets(analysis_id: int, frozen: Iterable[tuple[ReadWallet, int, int]]) -> None:
-    """Keep with an analysis which data of each wallet its result saw, and how many trades and mints it counted.
-
-    Call inside a write transaction.
-    """
-    w = AnalysisWallet
-    for one, trades, mints in frozen:
-        w.update(
-            sync_no=one.sync_no,
-            newest_slot=one.newest_slot,
-            newest_signature=one.newest_signature,
-            oldest_slot=one.oldest_slot,
-            oldest_signature=one.oldest_signature,
-            holdings=one.holdings,
-            trades=trades,
-            mints=mints,
-        ).where(w.analysis_id == analysis_id, w.position == one.position).execute()
-
-
 def without_job(kind: str, within_s: float) -> list[Analysis]:
     """Return the analyses completed within so many seconds that never had a job of a kind."""
     had = JobAnalysis.select(JobAnalysis.analysis_id).join(Job, on=(Job.id == JobAnalysis.job_id))
