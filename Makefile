@@ -8,7 +8,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 # `-e /dev/null`: settings come from the environment alone, where the doctor saw them, and from no .env file.
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start -e /dev/null
 
-.PHONY: help demo run test bench lint pictures clean
+.PHONY: help demo run test bench fuzz chaos load lint pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -22,6 +22,9 @@ $(INSTALLED): pyproject.toml
 $(INSTALLED_DEV): $(INSTALLED) pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+# Under honcho nothing is a terminal, and yet somebody reads.
+demo run: export WALLETKIN_LOG_FORMAT ?= text
 
 # A made-up chain keeps its data apart from the real one's.
 demo: export WALLETKIN_DATA_DIR ?= var/demo
@@ -39,11 +42,22 @@ run: $(INSTALLED) ## the same on the real chain (the public RPC endpoint, unless
 	@$(BIN)/walletkin doctor
 	@$(HONCHO) web pipeline enrichment
 
-test: $(INSTALLED_DEV) ## run all tests
-	$(BIN)/python -m pytest
+# Much of what is tested waits, so that more workers than cores are busy; see tests/conftest.py for their order.
+test: WORKERS ?= 4
+test: $(INSTALLED_DEV) ## run all tests, by 4 workers at once (WORKERS=0: one after another)
+	$(BIN)/python -m pytest -n $(WORKERS) --durations 12
 
 bench: $(INSTALLED_DEV) ## measure, and print the figures
 	$(BIN)/python -m tests.benchmarks
+
+fuzz: $(INSTALLED_DEV) ## throw 110,000 hostile inputs at everything that reads, and print the figures
+	$(BIN)/python -m tests.fuzz
+
+chaos: $(INSTALLED_DEV) ## kill at random what runs, ten minutes on each of the two ways to run, and look whether anything was lost
+	$(BIN)/python -m tests.chaos
+
+load: $(INSTALLED_DEV) ## let 300 browsers poll while 20 analyses run, then too many at once
+	$(BIN)/python -m tests.load
 
 lint: $(INSTALLED_DEV) ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Builds the Flask app for a WSGI server, nothing else."""
+"""Builds the Flask app for a WSGI server, with the log and the pulse of its process; nothing else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from tasks.settings import read_settings
 
 APP_LOAD_ERROR = 4  # gunicorn's: with any other code it would start worker after worker
 
-try:
-    from webapp import create_app
+# A page asks the database a dozen times, and after each answer waits for its turn behind the threads that render: by
+# default 5 ms each time, so that a few pages at once took ten times as long as one.
+sys.setswitchinterval(0.0005)
 
-    app = create_app(read_settings())
+try:
+    from tasks import logs, pulse
+    from webapp import create_app, warm_up
+
+    settings = read_settings()
+    logs.configure(settings)
+    app = create_app(settings)
+    warm_up(app)
+    pulse.start("web")
 except FORESEEN as error:
     print(f"walletkin: {explain(error)}", file=sys.stderr)
     raise SystemExit(APP_LOAD_ERROR) from None

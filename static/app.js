@@ -40,12 +40,17 @@
   let saidAt = -SAY_EVERY_MS;
   let toSay = "";
   let timer = 0;
+  let weighs = false;
 
-  function say(text) {
+  /* What weighs (that all is done) is not replaced by lesser news before it has been said. */
+  function say(text, weighty = false) {
+    if (weighs && !weighty) return;
     toSay = text;
+    weighs = weighty;
     if (timer) return;
     timer = setTimeout(() => {
       timer = 0;
+      weighs = false;
       saidAt = performance.now();
       const live = $("#live");
       if (live && live.textContent !== toSay) live.textContent = toSay;
@@ -62,12 +67,7 @@
     }
     say("Copied");
     button.classList.add("is-done");
-    const use = $("use", button);
-    const href = use && use.getAttribute("href");
-    if (use && href !== "#i-check") {
-      use.setAttribute("href", "#i-check");
-      setTimeout(() => { use.setAttribute("href", href); button.classList.remove("is-done"); }, 1500);
-    }
+    setTimeout(() => button.classList.remove("is-done"), 1500);
   }
 
   /* Without https there is no clipboard: copy from a field that is there for a moment. */
@@ -94,6 +94,12 @@
     }
   });
 
+  /* An open menu lies over what follows it: it closes when the focus goes on. */
+  on("focusin", (event) => {
+    for (const menu of $$("details.menu[open], details.toolbar-menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
   on("keydown", (event) => {
     if (event.key !== "Escape") return;
     const menu = closest(event, "details.menu[open], details.toolbar-menu[open]");
@@ -114,17 +120,26 @@
   });
 
   /* Open rows stay open over a swap, by id, and show what they held until it has been fetched anew. htmx itself gives
-     the focus back to the element of the same id. */
+     the focus back to the element of the same id; what has none is found again by its place in what has one. */
+  const FOCUSABLE = "a[href], button, input, select, textarea, summary";
   const openRows = new Map();
+  let lost = null;
   const loader = (row) => $('[hx-trigger^="toggle"]', row);
-  on("htmx:beforeSwap", (event) => {
-    for (const row of $$("details[open][id]", event.detail.target)) openRows.set(row.id, $(".pair-panel", row));
-  });
+  function keep(target) {
+    for (const row of $$("details[open][id]", target)) openRows.set(row.id, $(".pair-panel", row));
+    const focused = document.activeElement;
+    if (!target.contains(focused) || focused.id || focused === target) return;
+    const around = focused.closest("[id]");
+    if (around) lost = [around.id, $$(FOCUSABLE, around).indexOf(focused)];
+  }
+  on("htmx:beforeSwap", (event) => keep(event.detail.target));
+  on("htmx:oobBeforeSwap", (event) => { if (!event.detail.target.dataset.mint) keep(event.detail.target); });
   on("htmx:afterSwap", () => {
     for (const [id, panel] of openRows) {
       const row = document.getElementById(id);
       if (!row) continue;
-      if (panel && !panel.isConnected && loader(row)) loader(row).replaceChildren(...panel.childNodes);
+      // Each part of an answer tells of its swap: the first of them moves what was held, and leaves nothing to the others.
+      if (panel?.firstChild && !panel.isConnected && loader(row)) loader(row).replaceChildren(...panel.childNodes);
       row.open = true;
     }
   });
@@ -134,12 +149,18 @@
       if (row && loader(row)) row.dispatchEvent(new Event("toggle"));
     }
     openRows.clear();
+    if (lost && document.activeElement === document.body) {
+      const [id, place] = lost;
+      const around = document.getElementById(id);
+      if (around) ($$(FOCUSABLE, around)[place] || around).focus({ preventScroll: true });
+    }
+    lost = null;
   });
   on("htmx:afterSettle", (event) => {
     afterSwaps();
     for (const gutter of $$("[data-lined]", event.target)) number(gutter);
     const speaker = event.target.matches?.("[data-live]") ? event.target : $("[data-live]", event.target);
-    if (speaker) say(speaker.dataset.live);
+    if (speaker) say(speaker.dataset.live, event.target.id === "content");
   });
   /* A poll brings a hundred cells one by one: what looks at the whole page is done once for all of them. */
   let swapped = false;
@@ -152,8 +173,69 @@
       wake();
     });
   }
-  on("htmx:sendError", () => say("The server does not answer. It will be asked again."));
-  on("htmx:responseError", (event) => say(`The server answered ${event.detail.xhr.status}.`));
+  /* What could not be fetched says so in its place, with the reason that the server gave and a way to try again. A poll
+     keeps what it has and asks again by itself: a bar at the foot of the window says so until an answer comes. */
+  const SILENT = "The server does not answer. Check the connection.";
+  const RETRIED = (status) => !status || status === 429 || status >= 500;
+  const make = (name, attributes, ...children) => {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  };
+
+  function alertIcon() {
+    const SVG = "http://www.w3.org/2000/svg";
+    const icon = document.createElementNS(SVG, "svg");
+    for (const [key, value] of [["class", "icon i-circle-alert"], ["width", 16], ["height", 16], ["aria-hidden", "true"]]) icon.setAttribute(key, value);
+    return icon;
+  }
+
+  function reason(xhr) {
+    if (!xhr?.status) return SILENT;
+    const page = new DOMParser().parseFromString(xhr.responseText, "text/html");
+    return $(".error-page p", page)?.textContent || `The server answered ${xhr.status}.`;
+  }
+
+  function place(element, target) {
+    if (element === target && loader(target.parentElement)) return (fault) => target.replaceChildren(fault);
+    if (target.matches("tr")) return (fault) => target.lastElementChild.append(fault);
+    const head = target.matches(".card") && $(".card-head", target);
+    return head ? (fault) => head.after(fault) : (fault) => target.append(fault);
+  }
+
+  function failed(event) {
+    const { elt: element, target, xhr, requestConfig: asked } = event.detail;
+    if (isPoll(element)) return silence(true);
+    const words = reason(xhr);
+    const fault = make("div", { class: "error fault", role: "alert" }, alertIcon());
+    const body = make("div", {}, make("p", {}, words));
+    fault.append(body);
+    if (RETRIED(xhr?.status)) {
+      const retry = make("button", { class: "button button-small", type: "button" }, "Retry");
+      retry.addEventListener("click", () => {
+        fault.remove();
+        window.htmx.ajax(asked.verb, asked.path, { source: element });
+      });
+      body.append(retry);
+    }
+    const where = asked.target?.isConnected ? asked.target : target;
+    for (const old of $$(".fault", where)) old.remove();
+    place(element, where)(fault);
+    say(words);
+  }
+  on("htmx:sendError", failed);
+  on("htmx:responseError", failed);
+  on("htmx:beforeRequest", (event) => { for (const old of $$(".fault", event.detail.target)) old.remove(); });
+
+  function silence(silent) {
+    const bar = $("#silence");
+    if (silent && !bar) {
+      document.body.append(make("p", { id: "silence", class: "silence", role: "status" }, "The server does not answer. It is asked again every few seconds; what you see may be old."));
+    } else if (!silent) bar?.remove();
+  }
+  // Before the swap: the last poll takes its own element away, and nobody hears an event of that.
+  on("htmx:beforeOnLoad", (event) => { if (isPoll(event.detail.elt) && event.detail.xhr.status < 400) silence(false); });
 
   /* Tokens. A page has one poller, which asks for the cells that are awaited at the moment, also in parts that came later:
      every two seconds, less often while nothing comes, never in a hidden tab. On 286 htmx forgets it; cells that come to be
@@ -298,6 +380,25 @@
     return text ? text.split(/\r\n|\r|\n/).length : 0;
   }
 
+  /* What cannot be a list is told at once: nothing is sent, and what was chosen before is gone. */
+  function refusal(file, most) {
+    if (/^(image|audio|video)\//.test(file.type)) return "This is a picture or a recording, not a list. Choose a CSV, or paste the addresses.";
+    if (file.size > most) return `${bytes(file.size)} is too large; a list may have up to ${bytes(most)}. Leave out columns, or split it.`;
+    return "";
+  }
+  on("change", (event) => {
+    const zone = closest(event, "[data-drop]");
+    const file = zone && event.target.files?.[0];
+    const words = file ? refusal(file, Number(zone.dataset.most)) : "";
+    const error = zone && $("[data-drop-error]", zone);
+    if (!error) return;
+    error.textContent = words && `${file.name}: ${words}`;
+    if (!words) return;
+    event.stopImmediatePropagation();
+    event.target.value = "";
+    showFile(zone);
+  }, true);
+
   async function showFile(zone) {
     const file = $('[type="file"]', zone).files[0];
     const note = $("[data-drop-note]", zone);
@@ -323,6 +424,20 @@
   on("change", (event) => {
     const zone = closest(event, "[data-drop]");
     if (zone) showFile(zone);
+  });
+
+  /* The field in the toolbar shows one line: how many there are is told beside it, and Enter sends them. */
+  on("input", (event) => {
+    const field = closest(event, ".compact-field textarea");
+    if (!field) return;
+    const lines = field.value.split("\n").filter((line) => line.trim()).length;
+    $("[data-count]", field.parentElement).textContent = lines > 1 ? `${lines.toLocaleString("en-GB")} lines` : "";
+  });
+  on("keydown", (event) => {
+    const field = closest(event, ".compact-field textarea");
+    if (!field || event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    field.form.requestSubmit();
   });
 
   const hasFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
@@ -400,6 +515,42 @@
     disc.textContent = image.dataset.monogram;
     image.replaceWith(disc);
   }, true);
+
+  /* The heat map: the cell under the pointer says its pair and score, read from two characters a pair. The table beside
+     it says the same without a pointer. */
+  const READINGS = { "..": "not kept", "--": "not enough data", "**": "1.00" };
+  let cells = null;
+  function readCell(drawing, event) {
+    if (cells?.drawing !== drawing) cells = { drawing, names: JSON.parse(drawing.dataset.names), at: "" };
+    const { names } = cells;
+    const box = drawing.getBoundingClientRect();
+    const place = (share) => Math.min(names.length - 1, Math.max(0, Math.floor(share * names.length)));
+    const [column, row] = [place((event.clientX - box.left) / box.width), place((event.clientY - box.top) / box.height)];
+    if (cells.at === `${row} ${column}`) return;
+    cells.at = `${row} ${column}`;
+    const [a, b] = row < column ? [row, column] : [column, row];
+    const start = 2 * (a * names.length - (a * (a + 1)) / 2 + b - a - 1);
+    const found = drawing.dataset.readings.slice(start, start + 2);
+    const score = READINGS[found] || `0.${found}`;
+    const frame = drawing.parentElement;
+    const tip = $(".heat-tip", frame) || frame.appendChild(make("p", { class: "heat-tip", "aria-hidden": "true" }));
+    tip.replaceChildren(make("bdi", {}, names[row]), ...(row === column ? [] : [" and ", make("bdi", {}, names[column]), ": ", make("strong", {}, score)]));
+    const side = frame.getBoundingClientRect();
+    tip.style.left = `${Math.max(0, Math.min(event.clientX - side.left + 12, side.width - tip.offsetWidth))}px`;
+    tip.style.top = `${event.clientY - side.top + 16}px`;
+  }
+  for (const kind of ["pointermove", "pointerdown"]) {
+    on(kind, (event) => {
+      const drawing = closest(event, ".heat-cells");
+      if (drawing) readCell(drawing, event);
+      else leaveCells();
+    }, { passive: true });
+  }
+  function leaveCells() {
+    for (const tip of $$(".heat-tip")) tip.remove();
+    cells = null;
+  }
+  addEventListener("resize", leaveCells);
 
   setTheme(stored());
   $$("[data-lined]").forEach(number);

@@ -18,8 +18,8 @@ from tasks.records.models import Analysis
 from tasks.records.wallets import Bounds
 from tasks.sources import market
 
-IN_THREAD = 300
-"""More wallets than this are computed in a process of their own, which costs a second to start."""
+IN_THREAD, IN_THREAD_TRADES = 300, 30_000
+"""More wallets or trades than this are computed in a process of their own, which costs a second to start."""
 
 
 def give_up(claim: jobs.Claim, reason: str) -> None:
@@ -42,11 +42,11 @@ def analyse(claim: jobs.Claim) -> None:
         return
     order = _order(claim, analysis)
     try:
-        if len(order.read) <= IN_THREAD:
+        if len(order.read) <= IN_THREAD and reading.trades_about(order.read) <= IN_THREAD_TRADES:
             stage.compute(order)
         else:
             child.run(order, SETTINGS)
-        job_ids = lifecycle.result_ready(claim, analysis.id, order.result_id)
+        job_ids = lifecycle.result_ready(claim, analysis.id, order.result_id, order.read)
     except BaseException:
         # Unless the swap went through and only its answer was lost, nobody will ever see these rows.
         if Analysis.get_by_id(analysis.id).result_id != order.result_id:

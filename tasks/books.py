@@ -10,16 +10,14 @@ import contextlib
 import dataclasses
 import json
 import pickle
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tasks.analysis import behaviour
+from tasks.apart import Apart, speaker
 
 TOLD = [field.name for field in dataclasses.fields(behaviour.Behaviour)]
 
@@ -71,30 +69,20 @@ class Here:
 class Beside:
     """Has pages told by a second process, which ends with the block, or with this process."""
 
-    def __enter__(self) -> Beside:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.books"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root(), start_new_session=True,
-        )  # fmt: skip
-        self._told: list[str] = []
+    def __init__(self) -> None:
+        self.apart = Apart("tasks.books")
         self._taken = 0
-        self._reader = threading.Thread(target=self._read, name="books", daemon=True)
-        self._reader.start()
+
+    def __enter__(self) -> Beside:
+        self.apart.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._reader.join()
-        self._process.wait()
-        self._close()
-        self._process.stdout.close()  # type: ignore[union-attr]  # it was asked for
+        self.apart.__exit__(kind, error, at)
 
     def take(self, page: Page) -> None:
         """Hand a page over; it is told while the next is read. A lost process shows when all is asked for."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            pickle.dump(page, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-            self._process.stdin.flush()
+        self.apart.tell(page)
         self._taken += len(page.stops)
 
     def told(self) -> list[str]:
@@ -102,38 +90,19 @@ class Beside:
 
         Raises RuntimeError when the process was lost.
         """
-        self._close()
-        self._reader.join()
-        if len(self._told) != self._taken:
+        self.apart.no_more()
+        told = [text for page in self.apart.said() for text in page]
+        if len(told) != self._taken:
             raise RuntimeError("The process that keeps the books was lost.")
-        return self._told
-
-    def _close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # type: ignore[union-attr]  # it was asked for
-
-    def _read(self) -> None:
-        """Take the answers as they come: a full pipe would stop the other side."""
-        try:
-            while True:
-                self._told += pickle.load(self._process.stdout)  # type: ignore[arg-type]  # it was asked for
-        except (EOFError, pickle.UnpicklingError):
-            return
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parents[1]
+        return told
 
 
 def main() -> None:
     """Tell pages until there are no more."""
-    while True:
-        try:
-            page = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        pickle.dump(tell(page), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-        sys.stdout.buffer.flush()
+    say = speaker()
+    with contextlib.suppress(EOFError):
+        while True:
+            say(tell(pickle.load(sys.stdin.buffer)))
 
 
 if __name__ == "__main__":

@@ -6,22 +6,21 @@ gone), and answers on its standard output. The parent watches the job meanwhile,
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import json
 import logging
 import os
 import pickle
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tasks import jobs, stage
-from tasks.errors import LONGEST_MESSAGE, WalletkinError
+from tasks.apart import Apart, speaker
+from tasks.errors import LONGEST_MESSAGE, Stalled, WalletkinError
 from tasks.records import database
 from tasks.records.models import Job
 from tasks.settings import Settings
@@ -30,9 +29,9 @@ from tasks.stage import Order
 log = logging.getLogger("walletkin.jobs")
 
 LOOK_EVERY_S = 0.5
+SILENT_S = 600.0
+"""A child that takes no step for so long hangs: the longest step of 20,000 wallets takes some twenty seconds."""
 RAISED = {"lost": jobs.LostClaim, "unwanted": jobs.Unwanted, "foreseen": WalletkinError}
-
-
 STOPPED = (-signal.SIGTERM, -signal.SIGINT)
 """A service manager may stop every process of a unit at once; that is a lost lease, and no attempt."""
 
@@ -44,22 +43,13 @@ class Broken(Exception):
 def run(order: Order, settings: Settings) -> None:
     """Compute an order in a child process, until it is done or the job is cancelled or another's.
 
-    Raises what the child raised, as far as it is an error of ours; anything else as `Broken`.
+    Raises what the child raised, as far as it is an error of ours; anything else as `Broken`. A child that says nothing
+    for `SILENT_S` is ended, and that is `Stalled`.
     """
     started = time.monotonic()
-    # In a session of its own: what stops the worker's group lets the worker finish, and must not end its work first.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.child"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root(), start_new_session=True,
-    )  # fmt: skip
-    try:
-        answer = _watched(process, order, settings)
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()  # type: ignore[union-attr]  # both were asked for
+    with Apart("tasks.child") as process:
+        process.tell((settings, order))
+        answer = _watched(process, order.claim)
     if "error" in answer:
         raise RAISED.get(answer["kind"], Broken)(answer["error"])
     log.info(
@@ -68,28 +58,18 @@ def run(order: Order, settings: Settings) -> None:
     )  # fmt: skip
 
 
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def _watched(process: subprocess.Popen[bytes], order: Order, settings: Settings) -> dict[str, Any]:
-    """Hand the order over, keep the pipe open, and look after the job until there is an answer."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        pickle.dump((settings, order), process.stdin)
-        process.stdin.flush()
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(LOOK_EVERY_S)
-            break
-        _check(order.claim)
-    text = process.stdout.read()
+def _watched(process: Apart, claim: jobs.Claim) -> dict[str, Any]:
+    """Look after the job until there is an answer; before it the child says None with every step that it makes."""
+    while (code := process.ended(LOOK_EVERY_S)) is None:
+        _check(claim)
+        if time.monotonic() - process.heard_at > SILENT_S:
+            raise Stalled(f"The comparison made no progress for {SILENT_S / 60:.0f} minutes and was stopped.")
+    answer = [None, *process.said()][-1]
     if code in STOPPED:
         raise jobs.LostClaim("The process that compares wallets was told to stop.")
-    if not text:
+    if answer is None:
         raise Broken(f"The process that compares wallets ended with code {code}.")
-    return dict(json.loads(text))
+    return dict(answer)
 
 
 def _check(claim: jobs.Claim) -> None:
@@ -101,11 +81,12 @@ def _check(claim: jobs.Claim) -> None:
 
 def main() -> None:
     """Take an order, compute it, and answer {"peak_mb", "processor_s"} or {"error", "kind"}."""
+    say = speaker()
     settings, order = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     database.open_database(settings)
     gc.set_threshold(1_000_000)  # it would look through millions of rows again and again, none of them in a circle
-    print(json.dumps(_answer(order)), flush=True)
+    say(_answer(order, lambda: say(None)))
 
 
 def _end_with_parent() -> None:
@@ -113,10 +94,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _answer(order: Order) -> dict[str, Any]:
+def _answer(order: Order, alive: Callable[[], None]) -> dict[str, Any]:
     try:
         with database.session():
-            stage.compute(order)
+            stage.compute(order, alive)
     except jobs.LostClaim as error:
         return {"kind": "lost", "error": str(error)}
     except jobs.Unwanted as error:

@@ -1,4 +1,4 @@
-"""The `walletkin` command: migrate, doctor, worker, simulator. Does what other rooms offer, nothing of its own.
+"""The `walletkin` command: migrate, doctor, worker, backup, copy-data, simulator. Does what other rooms offer.
 
 What is wrong is said in one line. Exit codes: 0 done, 2 something must be mended first (the line says what).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import pathlib
 import socket
@@ -71,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="do the background work of one queue")
     worker.add_argument("queue", choices=("pipeline", "enrichment"))
     worker.set_defaults(run=_worker)
+    backup = commands.add_parser("backup", help="write a copy of the embedded database, while everything goes on")
+    backup.add_argument("file", type=pathlib.Path, help="the new file")
+    backup.set_defaults(run=_backup)
+    copy = commands.add_parser("copy-data", help="copy an embedded database into an empty one of PostgreSQL")
+    copy.add_argument("source", nargs="?", type=pathlib.Path, help="the SQLite file [walletkin.db in the data folder]")
+    copy.set_defaults(run=_copy_data)
     simulator = commands.add_parser("simulator", help="serve a made-up chain and market")
     simulator.add_argument("--latency-ms", type=int, default=0, help="wait before every answer")
     simulator.add_argument("--market-latency-ms", type=int, default=250, help="and before one of the market's")
@@ -84,6 +89,21 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> None:
     database.open_database(settings)
     for step in database.migrate():
         print(f"migrated: {step}")
+
+
+def _backup(settings: Settings, options: argparse.Namespace) -> None:
+    from tasks.records import backup, database
+
+    database.open_database(settings)
+    written = backup.back_up(options.file.absolute())
+    print(f"backed up: {options.file}, {written:,} bytes")
+
+
+def _copy_data(settings: Settings, options: argparse.Namespace) -> None:
+    from tasks.records import copying
+
+    source = options.source or settings.data_dir / "walletkin.db"
+    copying.copy_data(source, settings, lambda table, count: print(f"copied and compared: {table}, {count:,} rows"))
 
 
 def _doctor(settings: Settings, options: argparse.Namespace) -> None:
@@ -145,11 +165,10 @@ def _check_redis(settings: Settings) -> None:
 
 def _worker(settings: Settings, options: argparse.Namespace) -> None:
     """Work on one queue until told to stop; TERM lets running slices end within four seconds."""
-    from tasks import schedule
+    from tasks import logs, schedule
     from tasks.queues import QUEUES
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("huey").setLevel(logging.WARNING)
+    logs.configure(settings)
     schedule.start_worker(options.queue)
     QUEUES[options.queue].create_consumer(workers=settings.workers, **WORKER_OPTIONS).run()
 

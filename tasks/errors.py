@@ -37,6 +37,18 @@ class Conflict(WalletkinError):
     """The request makes sense, but not in the state that things are in."""
 
 
+class Busy(WalletkinError):
+    """There is too much to do already; `retry_after_s` is when asking again may help."""
+
+    def __init__(self, message: str, retry_after_s: int):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Stalled(WalletkinError):
+    """Work of ours was ended because nothing came of it any more; it may be tried again."""
+
+
 class SourceError(WalletkinError):
     """An outside service did not give what was asked.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from tasks.analysis import insights, timing
 from tasks.analysis.allocation import DAY_S, in_window
 from tasks.analysis.audit import AuditRow, Check, audit, check
 from tasks.analysis.matching import Trades
-from tasks.analysis.similarity import contributions
+from tasks.analysis.similarity import BEHAVIOURAL_SHARE, CAPITAL_SHARE, contributions
 from tasks.analysis.trades import Movement
 from tasks.errors import NotFound
 from tasks.records import pairs, results, tokens, wallets
 from tasks.records.models import Analysis, AnalysisWallet, Wallet
 from tasks.records.wallets import Bounds
+
+RESULTS_KEPT = 32
+Sides = tuple[list[Movement], list[Movement]]
+"""The trades of the two wallets of a pair inside the window, by time, those of excluded mints too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,22 @@ def bounds_of(wallet: AnalysisWallet) -> Bounds:
 
 
 def shown_result(analysis: Analysis) -> dict[str, Any]:
-    """Return the result that readers of an analysis see. Raises NotFound (code `no_result`) while there is none."""
+    """Return the result that readers of an analysis see, with its `top_tokens`; not to be changed: others get the same.
+
+    Raises NotFound (code `no_result`) while there is none.
+    """
     if analysis.result_id is None:
         raise NotFound("There is no result yet; the first comes when two wallets have been read.", code="no_result")
-    return results.result(analysis.result_id)
+    return _result(analysis.key, analysis.result_id)
+
+
+@lru_cache(RESULTS_KEPT)
+def _result(key: str, result_id: int) -> dict[str, Any]:
+    """Read a result, which does not change once it is shown.
+
+    The key goes along: another database numbers its results alike.
+    """
+    return results.result(result_id) | {"top_tokens": results.top_tokens(result_id)}
 
 
 def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
@@ -75,8 +92,18 @@ def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
     return CapitalAudit(rows, weights, check(rows, [(w["mint"], w["spent_sol"], w["weight"]) for w in weights]))
 
 
-def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dict[str, Any]]:
+def trades_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Sides:
+    """Return what the proof of a pair is made of, for those who want its measures and its tokens at once."""
+    window = frame.window_of(analysis)
+    return _trades(a, window), _trades(b, window)
+
+
+def shared_tokens(
+    analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Sides | None = None
+) -> list[dict[str, Any]]:
     """Return what each token that two wallets share adds to their scores, the most to capital first.
+
+    `trades` are those of `trades_of`, where they were read already.
 
     Keys: mint, weight_a, weight_b, contribution_capital, contribution_behavioural, spent_sol_a, spent_sol_b,
     first_buy_a, first_buy_b (Unix seconds or None), gap_s, signatures_a, signatures_b.
@@ -87,8 +114,8 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
     names = tokens.mint_names({mint_id for side in sides for mint_id in side})
     weights = [{names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides]
     parts = contributions(*weights)
-    window = frame.window_of(analysis)
-    signatures = [_signatures(wallet, {names[mint_id] for mint_id in shared}, window) for wallet in (a, b)]
+    both = {names[mint_id] for mint_id in shared}
+    signatures = [_signatures(side, both) for side in trades or trades_of(analysis, a, b)]
     rows = [_shared_token(names[mint_id], [side[mint_id] for side in sides], signatures) for mint_id in shared]
     for row in rows:
         row["contribution_capital"] = parts[row["mint"]].contribution_capital
@@ -96,10 +123,29 @@ def shared_tokens(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> l
     return sorted(rows, key=lambda row: (-(row["contribution_capital"] or 0), row["mint"]))
 
 
-def _signatures(wallet: AnalysisWallet, mints: set[str], window: tuple[float | None, float]) -> dict[str, list[str]]:
-    """Return mint → the signatures of a wallet's trades of it inside the window, by time."""
+def shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dict[str, Any]]:
+    """Return what each token that two wallets share adds to their scores, without its proof, so at once; by mint.
+
+    Keys: mint, and for each of `capital`, `behavioural` and `overall` its part (None without data). Each column adds up
+    to the score.
+    """
+    result_id = shown_result(analysis)["id"]
+    sides = [results.allocation(result_id, wallet.position) for wallet in (a, b)]
+    names = tokens.mint_names({mint_id for side in sides for mint_id in side})
+    found = contributions(*({names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides))
+    return [_share(mint, one.contribution_capital, one.contribution_behavioural) for mint, one in found.items()]
+
+
+def _share(mint: str, capital: float | None, behavioural: float | None) -> dict[str, Any]:
+    known = capital is not None and behavioural is not None
+    overall = BEHAVIOURAL_SHARE * behavioural + CAPITAL_SHARE * capital if known else None  # type: ignore[operator]
+    return {"mint": mint, "capital": capital, "behavioural": behavioural, "overall": overall}
+
+
+def _signatures(trades: Sequence[Movement], mints: set[str]) -> dict[str, list[str]]:
+    """Return mint → the signatures of a wallet's trades of it, by time."""
     found: dict[str, list[str]] = {mint: [] for mint in mints}
-    for movement in _trades(wallet, window):
+    for movement in trades:
         if movement.mint in found:
             found[movement.mint].append(movement.signature)
     return found
@@ -130,8 +176,10 @@ def _shared_token(
     }
 
 
-def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> dict[str, Any]:
+def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Sides | None = None) -> dict[str, Any]:
     """Return the measures of a pair given in address order, with its proof. Raises NotFound (`not_kept`).
+
+    `trades` are those of `trades_of`, where they were read already.
 
     Beside the columns of the pair: `matches` by time, each {"mint", "side", "time_a", "time_b", "lag_s",
     "signature_a", "signature_b"}; `for` [{"insight", "text"}], the sentence of every insight that it carries; `against`
@@ -143,8 +191,8 @@ def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> dict[st
     row = pairs.pair(result["id"], a.position, b.position)
     window_s = result["parameters"]["timing_window_s"]
     excluded = set(result["parameters"]["exclude"])
-    window = frame.window_of(analysis)
-    of_a, of_b = ([one for one in _trades(wallet, window) if one.mint not in excluded] for wallet in (a, b))
+    sides = trades or trades_of(analysis, a, b)
+    of_a, of_b = ([one for one in side if one.mint not in excluded] for side in sides)
     found = [] if row["matched"] is None else _matches(of_a, of_b, window_s)
     pair = (
         row
@@ -208,5 +256,5 @@ def _told_of(sides: Sequence[Sequence[Movement]], matches: Sequence[Mapping[str,
 
 def _name(wallet: AnalysisWallet) -> str:
     """Return how a sentence names a wallet: by its label, else by the ends of its address."""
-    address = Wallet.get_by_id(wallet.wallet_id).address
+    address = wallet.wallet.address
     return wallet.label or f"{address[:4]}…{address[-4:]}"

@@ -17,7 +17,7 @@ from tasks.analysis import chance, clusters, insights, projection, similarity, t
 from tasks.analysis.allocation import DAY_S
 from tasks.analysis.clusters import Cluster
 from tasks.analysis.keeping import Integers
-from tasks.analysis.matching import Trades
+from tasks.analysis.matching import Trades, narrowed
 from tasks.analysis.projection import Projection
 from tasks.analysis.similarity import Pairs, World
 from tasks.reading import Background, Reading
@@ -101,10 +101,11 @@ def full(
     columns = _base_columns(pairs)
     found = against.of_pairs(a, b, pairs.shared)
     columns |= {name: getattr(found, name) for name in CHANCE}
-    timed = _timing(reading.trades, background.trades, mints, pairs, choice.timing_window_s)
+    own = _by_column(reading.trades, mints)
+    timed = timing.measure(own, background.crowd, a, b, choice.timing_window_s)
     pause()
     columns |= {name: getattr(timed, name) for name in TIMING}
-    columns["insights"] = _insights(world, reading.trades, mints, pairs, columns, timed.matched_mints)
+    columns["insights"] = _insights(world, own, pairs, columns, timed.matched_mints)
     q_value = None if against.reason else columns["q_value"]
     with _one_at_a_time:
         groups = clusters.find(world.wallet_count, a, b, pairs.overall, q_value, choice.tau)
@@ -157,27 +158,19 @@ def _known(background: Background, mints: Map) -> chance.Background:
     return chance.Background(background.wallets, np.concatenate([own, counts[counts > 0]]))
 
 
-def _timing(trades: Trades, known: timing.Background, mints: Map, pairs: Pairs, window_s: int) -> timing.Timing:
-    own = _by_column(trades, mints)
-    crowd = timing.crowding(
-        own, timing.Background(known.wallet, mints.column_of[known.mint], known.side, known.time), window_s
-    )
-    return timing.measure(own, crowd, pairs.wallet_a, pairs.wallet_b, window_s)
-
-
 def _by_column(trades: Trades, mints: Map) -> Trades:
     wallet, mint, *rest = trades.columns()
-    return Trades(wallet, mints.column_of[mint], *rest)
+    return Trades(wallet, narrowed(mints.column_of[mint]), *rest)
 
 
 def _insights(
-    world: World, trades: Trades, mints: Map, pairs: Pairs, columns: Columns, matched_mints: Integers
+    world: World, trades: Trades, pairs: Pairs, columns: Columns, matched_mints: Integers
 ) -> NDArray[np.int64]:
     a, b, bought = pairs.wallet_a, pairs.wallet_b, trades.side == BUY
     days = (trades.time // DAY_S)[bought]
     more = {
         "matched_mints": matched_mints,
-        "aligned_days": insights.aligned_days(trades.wallet[bought], mints.column_of[trades.mint[bought]], days, a, b),
+        "aligned_days": insights.aligned_days(trades.wallet[bought], trades.mint[bought], days, a, b),
         "zero_holdings": insights.zero_holdings(
             world.presence, world.holdings, world.holdings_known, a, b, pairs.shared
         ),

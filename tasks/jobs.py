@@ -20,7 +20,7 @@ from tasks import queues
 from tasks.errors import NotFound, WalletkinError
 from tasks.holders import this_process
 from tasks.records import database
-from tasks.records.models import LIVE_JOB, Analysis, Job, JobAnalysis, JobEvent
+from tasks.records.models import LIVE_JOB, Job, JobAnalysis, JobEvent
 
 log = logging.getLogger("walletkin.jobs")
 
@@ -33,6 +33,10 @@ MOST_DELAY_S = 900.0  # nothing is put off for longer: what seems to be was date
 LIVE = LIVE_JOB
 ENDED = ("succeeded", "failed", "cancelled")
 OVER = ("complete", "failed", "cancelled")  # states of an analysis that waits for nothing any more
+WAITERS_READ = (
+    "SELECT j.queue, ja.state, a.state FROM job j LEFT JOIN job_analysis ja ON ja.job_id = j.id "
+    "LEFT JOIN analysis a ON a.id = ja.analysis_id WHERE j.id = ?"
+)
 CHUNK = 400
 AT_ONCE = 200  # so many messages are put into a queue while somebody waits for the page
 
@@ -136,14 +140,11 @@ def is_wanted(job_id: str) -> bool:
 
     Enrichment begins when an analysis is complete: only one that was cancelled does not want it any more.
     """
-    over = ("cancelled",) if Job.select(Job.queue).where(Job.id == job_id).scalar() == "enrichment" else OVER
-    query = (
-        JobAnalysis.select(JobAnalysis.state, Analysis.state)
-        .join(Analysis, JOIN.LEFT_OUTER, on=(Analysis.id == JobAnalysis.analysis_id))
-        .where(JobAnalysis.job_id == job_id)
+    waiters = [row for row in database.rows(WAITERS_READ, job_id) if row[1] is not None]
+    return not waiters or any(
+        state == "waiting" and at not in (("cancelled",) if queue == "enrichment" else OVER)
+        for queue, state, at in waiters
     )
-    waiters = list(query.tuples())
-    return not waiters or any(state == "waiting" and at not in over for state, at in waiters)
 
 
 def check_wanted(claim: Claim) -> None:
@@ -171,6 +172,20 @@ def hand_back(claim: Claim, delay_s: float | None = None, *, error: str | None =
         Job.update(**values).where(Job.id == claim.job_id).execute()
         if error is not None:
             _event(claim.job_id, "queued", error)
+    announce([claim.job_id])
+
+
+def lose(claim: Claim, delay_s: float) -> None:
+    """Let a job be taken from us after a delay, as if this worker had died: the next claim counts a lost lease.
+
+    Raises LostClaim when it was taken already. The connection may be a broken one: a new one is taken instead.
+    """
+    database.db.close()
+    database.db.connect()
+    with database.write():
+        fence(claim)
+        due = database.clock() + delay_s
+        Job.update(lease_until=0, due_at=due, announced_at=None).where(Job.id == claim.job_id).execute()
     announce([claim.job_id])
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 
 from peewee import IntegrityError
@@ -17,7 +17,7 @@ from peewee import IntegrityError
 from tasks import jobs, queues, submission
 from tasks.errors import Conflict
 from tasks.records import analyses, database, wallets
-from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
+from tasks.records.analyses import NewAnalysis, NewWallet, Parameters, ReadWallet
 from tasks.records.models import Analysis, AnalysisWallet, Job, JobAnalysis, Result, Wallet
 
 VERSION = version("walletkin")
@@ -38,10 +38,12 @@ def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -
     """Record an analysis and its sync jobs, and announce them.
 
     Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`; with an infinite one none
-    is, not even what could not be read. The same idempotency key again gives the first analysis.
+    is, not even what could not be read. The same idempotency key again gives the first analysis. Raises Busy while too
+    many jobs are under way.
     """
     if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
         return Created(before, _job_ids(before), True)
+    submission.check_room()
     try:
         return _create(new, sync_ttl_s, resync)
     except IntegrityError:
@@ -156,23 +158,27 @@ def mend() -> list[str]:
     return job_ids
 
 
-def result_ready(claim: jobs.Claim, analysis_id: int, result_id: int) -> list[str]:
-    """Show a result, swapped in whole, and end its job. Announce the returned job ids after the commit.
+def result_ready(claim: jobs.Claim, analysis_id: int, result_id: int, read: Sequence[ReadWallet]) -> list[str]:
+    """Show a result, swapped in whole with the bounds of the data `read` for it, and end its job.
 
-    A provisional result that comes after the final one began is not shown over it.
+    Announce the returned job ids after the commit. A provisional result that comes after the final one began is not
+    shown over it. Unwanted when the analysis was cancelled meanwhile: what it showed before stays as it was.
     """
-    result = Result.get_by_id(result_id)
+    result, counts = Result.get_by_id(result_id), analyses.trade_counts(result_id)
     with database.write():
         jobs.finish(claim, "succeeded", detail=f"{result.wallets} wallets")
-        if not result.provisional:
-            Analysis.update(state="complete", result_id=result_id, finished_at=database.clock()).where(
-                Analysis.id == analysis_id, Analysis.state == "analysing"
-            ).execute()
-            return []
-        Analysis.update(state="provisional", result_id=result_id).where(
-            Analysis.id == analysis_id, Analysis.state.in_(("syncing", "provisional"))
-        ).execute()
-        return _advance(analysis_id)
+        jobs.check_wanted(claim)
+        if _show(analysis_id, result):
+            analyses.freeze(analysis_id, read, counts)
+        return _advance(analysis_id) if result.provisional else []
+
+
+def _show(analysis_id: int, result: Result) -> bool:
+    """Point an analysis at a result; False when it waits for none of that kind any more."""
+    shown = {"state": "provisional"} if result.provisional else {"state": "complete", "finished_at": database.clock()}
+    waits_in = ("syncing", "provisional") if result.provisional else ("analysing",)
+    query = Analysis.update(result_id=result.id, **shown)
+    return bool(query.where(Analysis.id == analysis_id, Analysis.state.in_(waits_in)).execute())
 
 
 def fail(claim: jobs.Claim, reason: str) -> None:
@@ -236,25 +242,33 @@ def _go_on_without(job: Job, analysis_id: int) -> list[str]:
 
 
 def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: float) -> Analysis:
-    """Read a failed or partial wallet again; return the analysis that will show it.
-
-    While the analysis still reads wallets it is the same one. After that it does not change under its reader: a new one
-    is made, linked to the old.
-    """
+    """Read a failed or partial wallet again; return the analysis that will show it, as `retry_wallets` does."""
     wallet = analyses.wallet(analysis.id, address)
     if wallet.state not in ("failed", "partial"):
         raise Conflict("This wallet was read without error; there is nothing to try again.")
+    return retry_wallets(analysis, {address: wallet.wallet_id}, key=key, sync_ttl_s=sync_ttl_s)
+
+
+def retry_wallets(analysis: Analysis, wallet_ids: Mapping[str, int], *, key: str, sync_ttl_s: float) -> Analysis:
+    """Read wallets of an analysis again, given as address → id; return the analysis that will show them.
+
+    While the analysis still reads wallets it is the same one. After that it does not change under its reader: a new one
+    is made, linked to the old. Raises Conflict without any wallet.
+    """
+    if not wallet_ids:
+        raise Conflict("All wallets were read without error; there is nothing to try again.")
     job_ids: list[str] = []
     with database.write():
         held = database.held(Analysis.select().where(Analysis.id == analysis.id)).get()
         still_reading = held.state in ("syncing", "provisional")
         if still_reading:
-            analyses.set_wallet_state(wallet.wallet_id, [analysis.id], "waiting")
-            job_ids += submission.submit("sync", [address], queues.USER, analysis_id=analysis.id).values()
+            for wallet_id in wallet_ids.values():
+                analyses.set_wallet_state(wallet_id, [analysis.id], "waiting")
+            job_ids += submission.submit("sync", list(wallet_ids), queues.USER, analysis_id=analysis.id).values()
     jobs.announce(job_ids)
     if still_reading:
         return held  # type: ignore[no-any-return]  # peewee's rows are untyped here
-    return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=[address]).analysis
+    return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=list(wallet_ids)).analysis
 
 
 def rerun(

@@ -16,8 +16,10 @@ from typing import Any
 
 import redis
 from huey import PriorityRedisExpireHuey, SqliteHuey
+from huey.exceptions import HueyException
 
 from tasks.errors import SettingsError, WalletkinError
+from tasks.messages import PlainMessages
 from tasks.settings import Settings, read_settings
 from tasks.tiers import ANALYSIS, BACKGROUND, TIER_STEP, TIERS, USER
 
@@ -40,13 +42,20 @@ def make_queue(name: str, settings: Settings) -> Any:
         pool = redis.ConnectionPool.from_url(
             settings.redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
         )
-        return PriorityRedisExpireHuey(f"walletkin_{name}", connection_pool=pool, results=False)
+        return PriorityRedisExpireHuey(
+            f"walletkin_{name}", connection_pool=pool, results=False, serializer=PlainMessages()
+        )
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"The data folder {settings.data_dir} cannot be made: {error.strerror}.") from None
     return SqliteHuey(
-        f"walletkin_{name}", filename=str(settings.queue_path), results=False, timeout=15, strict_fifo=True
+        f"walletkin_{name}",
+        filename=str(settings.queue_path),
+        results=False,
+        timeout=15,
+        strict_fifo=True,
+        serializer=PlainMessages(),
     )
 
 
@@ -126,7 +135,15 @@ def scheduled_ids(queue: str) -> set[str]:
 def _ids(queue: str, which: str) -> set[str]:
     huey = QUEUES[queue]
     try:
-        messages = [huey.deserialize_task(data) for data in getattr(huey.storage, which)()]
+        written = list(getattr(huey.storage, which)())
     except (redis.RedisError, sqlite3.Error) as error:
         raise QueueAway(f"The queue {queue} does not answer ({type(error).__name__}).") from None
-    return {message.args[0] for message in messages if message.args}
+    return {message.args[0] for message in filter(None, map(functools.partial(_read, huey), written)) if message.args}
+
+
+def _read(huey: Any, data: bytes) -> Any:
+    """Return a message, None for one that is none of ours: no worker can read it either."""
+    try:
+        return huey.deserialize_task(data)
+    except (ValueError, HueyException):
+        return None

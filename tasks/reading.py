@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import books, frame
-from tasks.analysis import allocations, timing
+from tasks.analysis import allocations
 from tasks.analysis.allocation import Rates
 from tasks.analysis.allocations import Allocations, Ledger
-from tasks.analysis.keeping import Integers
-from tasks.analysis.matching import Trades
+from tasks.analysis.crowding import Crowd
+from tasks.analysis.keeping import Floats, Integers
+from tasks.analysis.matching import Numbers, Trades, narrowed
 from tasks.records import database, tokens, trades
 from tasks.records.analyses import ReadWallet
 from tasks.records.models import Analysis
@@ -29,8 +31,10 @@ from tasks.records.wallets import Bounds
 QUOTES = {None: allocations.NO_QUOTE, "SOL": allocations.SOL, "USDC": allocations.USD, "USDT": allocations.USD}
 WORD = 8  # bytes of a signature that are compared at once
 SIDE_NAMES: tuple[Any, ...] = ("buy", "sell")
-BESIDE_FROM = 1_000
-"""So many wallets are worth a second process for their behaviour."""
+BESIDE_FROM, BESIDE_FROM_TRADES = 1_000, 100_000
+"""So many wallets, or trades, are worth a second process for their behaviour."""
+COUNTED_AT_ONCE = 1_000_000
+"""Trades of the background that are held until they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Frame:
 class Reading:
     """What the wallets of an analysis did, wallets numbered as given (address order) and mints by their ids.
 
-    `trades` has mint *ids* in the place of mint numbers. `behaviour` is a JSON text for each wallet, in their order;
-    empty when it was not asked for.
+    `trades` has mint *ids* in the place of mint numbers, wallet after wallet. `behaviour` is a JSON text for each
+    wallet, in their order; both are empty when they were not asked for.
     """
 
     allocations: Allocations
@@ -71,17 +75,21 @@ class Reading:
     behaviour: list[str]
     names: dict[int, str]
 
+    def without_trades(self) -> Reading:
+        """Give what is still needed when all measures are there; the trades are most of the memory."""
+        return dataclasses.replace(self, trades=Trades(*_columns_of([_timed(None)])))
+
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """All wallets with a trade that are known here: how many, how many of them traded each mint (by id), and when.
+    """All wallets with a trade that are known here: how many, and how many of them traded each mint (by id).
 
-    The arrays of `trades` are of the mints of the analysis alone, mint ids in the place of mint numbers.
+    `crowd` says of each trade of the reading how crowded its moment was, as `crowding` does.
     """
 
     wallets: int
     traded: Integers
-    trades: timing.Background
+    crowd: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +107,23 @@ def bounds_of(read: ReadWallet) -> Bounds:
     return Bounds(read.wallet_id, read.sync_no, read.oldest_slot)
 
 
-def read_wallets(read: Sequence[ReadWallet], rates: Rates, within: Frame, *, in_full: bool) -> Reading:
-    """Read the trades of the wallets of an analysis and allocate them; `in_full` with their behaviour and timing."""
+def trades_about(read: Sequence[ReadWallet]) -> int:
+    """Return about how many trades some wallets have, from what their syncs counted."""
+    return sum(one.transactions for one in read)
+
+
+def read_wallets(
+    read: Sequence[ReadWallet], rates: Rates, within: Frame, alive: Callable[[], None], *, in_full: bool
+) -> Reading:
+    """Read the trades of the wallets of an analysis and allocate them; `in_full` with their behaviour and timing.
+
+    `alive` is called with each part that is read, here and below; what it raises ends the reading.
+    """
     told = _Prices(read, rates) if in_full else None
     rows, timed, first = [allocations.allocate(_no_ledger())], [_timed(None)], 0
     names: dict[int, str] = {}
-    with books.Beside() if in_full and len(read) >= BESIDE_FROM else books.Here() as kept:
-        for bounds, found in trades.read([bounds_of(one) for one in read]):
+    with books.Beside() if in_full and _is_much(read) else books.Here() as kept:
+        for bounds, found in trades.read([trades.Seen(bounds_of(one), one.transactions) for one in read]):
             part = _part(bounds, found, first, rates, within)
             names |= tokens.mint_names(set(part.ledger.mint.tolist()) - names.keys())
             if told:
@@ -113,7 +131,13 @@ def read_wallets(read: Sequence[ReadWallet], rates: Rates, within: Frame, *, in_
                 timed.append(_timed(part))
             rows.append(allocations.allocate(part.ledger))
             first += len(bounds)
-        return Reading(_joined(rows), _ranked(timed), kept.told(), names)
+            found.clear()  # the next ones are read while these would still be held
+            alive()
+        return Reading(_joined(rows), Trades(*_columns_of(timed)), kept.told(), names)
+
+
+def _is_much(read: Sequence[ReadWallet]) -> bool:
+    return len(read) >= BESIDE_FROM or trades_about(read) >= BESIDE_FROM_TRADES
 
 
 def _no_ledger() -> Ledger:
@@ -147,27 +171,27 @@ def _places(bounds: Sequence[Bounds], wallet_id: Integers) -> Integers:
     return np.asarray(order[np.searchsorted(ids[order], wallet_id)] if len(ids) else wallet_id)
 
 
-def _timed(part: _Part | None) -> tuple[Any, ...]:
-    """Give what timing needs of some trades, signatures as bytes."""
+def _timed(part: _Part | None) -> tuple[Numbers, ...]:
+    """Give what timing needs of some trades, as narrow as may be: this is kept of all trades at once."""
     if part is None:
-        none = np.zeros(0, dtype=np.int64)
-        return (*[none] * 6, np.zeros(0, dtype="S8"))
+        return tuple(np.zeros(0, dtype=np.int8) for _ in dataclasses.fields(Trades))
     ledger = part.ledger
     signature = np.array([text.encode() for text in part.signature] or [b""], dtype="S")[: len(ledger)]
-    return ledger.wallet, ledger.mint, ledger.side, ledger.time, part.slot, part.index, signature
+    whole = (ledger.wallet, ledger.mint, ledger.time, part.slot, part.index, ranks(signature))
+    wallet, mint, *rest = map(narrowed, whole)
+    return wallet, mint, ledger.side.astype(np.int8), *rest
 
 
-def _ranked(parts: list[tuple[Any, ...]]) -> Trades:
-    """Put the parts together and empty the list: signatures are large, and are gone when only their ranks are left."""
+def _columns_of(parts: list[tuple[Any, ...]]) -> Iterator[NDArray[Any]]:
+    """Put the columns of the parts together, and let go of each when it is; the list is empty after it."""
     columns = [list(column) for column in zip(*parts, strict=True)]
     parts.clear()
-    wallet, mint, side, time, slot, index = (np.concatenate(column) for column in columns[:-1])
-    signature = np.concatenate(columns.pop())
-    return Trades(wallet, mint, side, time, slot, index, ranks(signature))
+    while columns:
+        yield np.concatenate(columns.pop(0))
 
 
 def ranks(signatures: NDArray[np.bytes_]) -> Integers:
-    """Give the place of each signature among all of them, as byte strings; equal ones have equal places.
+    """Give the place of each signature among those given, as byte strings; equal ones have equal places.
 
     Only those that the bytes before do not tell apart are looked at again, which is many times faster than a sort of
     strings.
@@ -193,10 +217,11 @@ def ranks(signatures: NDArray[np.bytes_]) -> Integers:
     return rank
 
 
-def _joined(parts: Sequence[Allocations]) -> Allocations:
+def _joined(parts: list[Allocations]) -> Allocations:
     """Put the allocations of one wallet after another together."""
-    names = [field.name for field in dataclasses.fields(Allocations)]
-    return Allocations(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    rows = [tuple(getattr(part, field.name) for field in dataclasses.fields(Allocations)) for part in parts]
+    parts.clear()
+    return Allocations(*_columns_of(rows))
 
 
 class _Prices:
@@ -257,28 +282,48 @@ class _Prices:
         return {names[i]: holdings[i] for i in known}, {names[i]: self._prices.get(i) for i in known}
 
 
-def read_background(reading: Reading, read: Sequence[ReadWallet], within: Frame) -> Background:
+def read_background(
+    reading: Reading, read: Sequence[ReadWallet], within: Frame, window_s: int, alive: Callable[[], None]
+) -> Background:
     """Read what every wallet ever synced traded, those of the analysis as they were read for it.
 
-    Of other wallets little is kept: a count for each mint, and four numbers for each trade of the analysis's mints.
+    Of other wallets nothing is kept but counts; `window_s` is what lies around a trade on either side.
     """
-    own, mine = reading.trades, np.unique(reading.allocations.mint)
-    wallet_ids = np.array([one.wallet_id for one in read], dtype=np.int64)
-    parts = [(wallet_ids[own.wallet], own.mint, own.side, own.time)]
-    traded = np.bincount(reading.allocations.mint)
-    wallets = len(np.unique(reading.allocations.wallet))
-    for bounds, found in trades.read(trades.others(set(wallet_ids.tolist())), background=True):
-        whole = list(np.array(found, dtype=np.int64).reshape(-1, len(trades.BACKGROUND_COLUMNS)).T)
-        kept = within.counts(bounds, _places(bounds, whole[0]), whole)
-        wallet, _, _, time, side, mint = (column[kept] for column in whole)
+    crowd = Crowd(reading.trades, window_s)
+    traded, wallets = np.bincount(reading.allocations.mint), len(np.unique(reading.allocations.wallet))
+    for part in _own(reading.trades):
+        crowd.add(*part)
+    waiting: list[tuple[Numbers, ...]] = []
+    for bounds, found in trades.read(trades.others({one.wallet_id for one in read}), background=True):
+        wallet, mint, side, time = _background_part(bounds, found, within)
         wallets += len(np.unique(wallet))
         span = int(mint.max(initial=0)) + 1
         traded = _added(traded, np.bincount(np.unique(wallet * span + mint) % span))
-        known = np.isin(mint, mine)
-        parts.append((wallet[known], mint[known], side[known], time[known]))
-    return Background(
-        wallets, traded, timing.Background(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        waiting.append(tuple(map(narrowed, (wallet, mint, side, time))))
+        alive()
+        if sum(len(part[0]) for part in waiting) >= COUNTED_AT_ONCE:
+            crowd.add(*_columns_of(waiting))
+    if waiting:
+        crowd.add(*_columns_of(waiting))
+    return Background(wallets, traded, crowd.shares())
+
+
+def _own(own: Trades) -> Iterator[tuple[Numbers, ...]]:
+    """Cut the trades of an analysis, wallet after wallet, into parts of whole wallets."""
+    ends = np.flatnonzero(np.diff(own.wallet, append=-1)) + 1
+    chosen = np.flatnonzero(np.diff(ends // COUNTED_AT_ONCE, prepend=0))
+    for start, end in pairwise([0, *ends[chosen].tolist(), len(own)]):
+        yield tuple(column[start:end] for column in (own.wallet, own.mint, own.side, own.time))
+
+
+def _background_part(bounds: Sequence[Bounds], rows: list[Any], within: Frame) -> tuple[Integers, ...]:
+    """Give wallet id, mint id, side and time of the rows that count."""
+    whole = list(np.array(rows, dtype=np.int64).reshape(-1, len(trades.BACKGROUND_COLUMNS)).T)
+    rows.clear()
+    wallet, _, _, time, side, mint = (
+        column[within.counts(bounds, _places(bounds, whole[0]), whole)] for column in whole
     )
+    return wallet, mint, side, time
 
 
 def _added(counts: Integers, more: Integers) -> Integers:

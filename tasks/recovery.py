@@ -14,6 +14,7 @@ from tasks.records.models import Job
 
 UNANNOUNCED_S = 60.0
 LONG_WAIT_S = 3600.0
+SILENT_S = 5.0  # what is younger is just being announced
 
 
 def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
@@ -42,6 +43,15 @@ def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
                 Job.update(announced_at=None).where(Job.id.in_(part)).execute()
         jobs.announce(raised + lost)
         return raised + lost
+
+
+def announce_silent(queue: str) -> None:
+    """Announce what could not be announced when it was made, because Redis was away; the next minute would be late."""
+    with database.session():
+        since = database.now_s() - SILENT_S
+        silent = (Job.queue == queue) & Job.announced_at.is_null() & (Job.enqueued_at < since)
+        if Job.select(Job.id).where(silent & jobs.is_claimable()).limit(1).count():
+            jobs.announce_rest(queue)
 
 
 def _without_message(queue: str, due_at: dict[str, float | None], now: float) -> list[str]:

@@ -11,11 +11,16 @@ import random
 import threading
 from collections.abc import Callable
 
-from tasks import jobs, queues
-from tasks.errors import SourceError, WalletkinError
+from peewee import InterfaceError, OperationalError
+
+from tasks import jobs, logs, pulse, queues
+from tasks.errors import SourceError, Stalled, WalletkinError
 from tasks.records import database
 
 log = logging.getLogger("walletkin.jobs")
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+DATABASE_BACK_S = 2.0  # a server that was killed is back about then, as a rule
 
 # A handler does a slice of the work. It finishes or hands back its claim itself; what it raises ends the attempt.
 Handler = Callable[[jobs.Claim], None]
@@ -56,7 +61,9 @@ def run(job_id: str) -> None:
             return
         _hold(claim)
         try:
-            _work(claim)
+            with logs.with_job(claim.job_id, claim.kind, claim.queue):
+                log.debug("slice begun")
+                _work(claim)
         finally:
             _release(claim)
 
@@ -74,7 +81,10 @@ def _work(claim: jobs.Claim) -> None:
     except SourceError as error:
         _attempt_failed(claim, str(error), error.permanent, error.retry_after_s)
     except WalletkinError as error:
-        _attempt_failed(claim, str(error), True, None)
+        _attempt_failed(claim, str(error), not isinstance(error, Stalled), None)
+    except DATABASE_AWAY:
+        log.warning("job %s (%s) lost its database", claim.job_id, claim.kind, exc_info=True)
+        _let_go(claim)
     except Exception:
         log.exception("job %s (%s) failed unexpectedly", claim.job_id, claim.kind)
         _attempt_failed(claim, "An unexpected error; the operator's log has it.", False, None)
@@ -85,8 +95,20 @@ def _finish_unwanted(claim: jobs.Claim) -> None:
         jobs.finish(claim, "cancelled")
 
 
+def _let_go(claim: jobs.Claim) -> None:
+    """Leave a job to the next worker when the database failed us: a lost lease, of which there may be twenty.
+
+    It is no attempt: five restarts of a server would else fail a job that nothing is wrong with.
+    """
+    try:
+        jobs.lose(claim, DATABASE_BACK_S)
+    except (*DATABASE_AWAY, jobs.LostClaim):
+        log.info("job %s is put back when its lease runs out", claim.job_id)
+
+
 def _attempt_failed(claim: jobs.Claim, reason: str, permanent: bool, retry_after_s: float | None) -> None:
     """Put the job back after a growing wait, or give it up: at once when trying again cannot help."""
+    log.warning("attempt failed: %s", reason)
     try:
         # The row knows better than the claim: what made progress since starts counting anew.
         failed = jobs.attempts(claim.job_id)
@@ -109,6 +131,7 @@ def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
 
 def _hold(claim: jobs.Claim) -> None:
     global _renewer
+    pulse.worked()
     with _held_lock:
         _held[claim.job_id] = claim
         if _renewer is None or not _renewer.is_alive():
@@ -117,6 +140,7 @@ def _hold(claim: jobs.Claim) -> None:
 
 
 def _release(claim: jobs.Claim) -> None:
+    pulse.worked()
     with _held_lock:
         if _held.get(claim.job_id) is claim:
             del _held[claim.job_id]

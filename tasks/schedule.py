@@ -5,17 +5,21 @@ Every consumer schedules; a tick inserts (name, minute) uniquely, and only the w
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
 
 from huey import crontab
 
-from tasks import analyse, enrich, lifecycle, queues, recovery, sync
+from tasks import analyse, enrich, lifecycle, pulse, queues, recovery, sync
 from tasks.queues import SETTINGS, enrichment, pipeline
-from tasks.records import database, prices, results, wants
+from tasks.records import counters, database, expiry, heartbeats, prices, results, wants
 from tasks.records.models import Tick
 from tasks.sources.limits import keep_diaries
 
 __all__ = ["enrichment", "pipeline", "start_worker", "tick"]
+
+log = logging.getLogger("walletkin.schedule")
 
 HANDLERS = (sync, analyse, enrich)
 KEPT_MINUTES = 60
@@ -47,6 +51,26 @@ def recover_pipeline() -> None:
             results.tidy()
 
 
+@pipeline.periodic_task(crontab(), name="count", priority=queues.TOP_PRIORITY)
+def count() -> None:
+    """Count the jobs that have ended, and forget processes that are long silent."""
+    if tick("count"):
+        with database.session():
+            counters.count_ended_jobs()
+            heartbeats.prune()
+
+
+@pipeline.periodic_task(crontab(), name="expire", priority=queues.TOP_PRIORITY)
+def expire() -> None:
+    """Remove what ended KEEP_DAYS ago; what there is no time for now is removed a minute later."""
+    if tick("expire"):
+        with database.session():
+            counters.count_ended_jobs()  # before they are gone
+            removed = expiry.expire(SETTINGS.keep_days)
+        if removed.analyses or removed.jobs:
+            log.info("expired", extra={"analyses": removed.analyses, "jobs": removed.jobs})
+
+
 @enrichment.periodic_task(crontab(), name="recover_enrichment", priority=queues.TOP_PRIORITY)
 def recover_enrichment() -> None:
     """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
@@ -61,7 +85,7 @@ def start_worker(queue: str) -> None:
     """Migrate, and take up what an earlier worker left behind; every worker does it once, before its first job."""
     keep_diaries(SETTINGS.data_dir)
     database.migrate()
-    database.keep_open()
+    pulse.start(queue, functools.partial(recovery.announce_silent, queue))
     if queue == "enrichment":
         with database.session():
             wants.restage(len(SETTINGS.source_order))

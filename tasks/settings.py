@@ -22,6 +22,7 @@ PREFIX = "WALLETKIN_"
 PUBLIC_RPC_URL = "https://api.mainnet-beta.solana.com"
 LOGO_HOSTS = "cdn.dexscreener.com,dd.dexscreener.com"
 DATABASES = "sqlite:///path or postgresql://user@host/name"
+LOG_LEVELS, LOG_FORMATS = ("debug", "info", "warning", "error"), ("auto", "json", "text")
 SOURCES = ("dexscreener", "jupiter")
 T = TypeVar("T")
 
@@ -45,6 +46,10 @@ class Settings:
     history_limit: int
     sync_ttl_s: int
     max_wallets: int
+    max_waiting_jobs: int
+    analyses_per_hour: int
+    posts_per_minute: int
+    reads_per_minute: int
     dexscreener_url: str
     jupiter_url: str
     jupiter_api_key: str | None
@@ -53,6 +58,8 @@ class Settings:
     refresh_every_s: int
     logo_hosts: tuple[str, ...]
     keep_days: int
+    log_level: str
+    log_format: str
     simulator_seed: int | None
     simulator_bind: str
     given_secret_key: str | None
@@ -106,6 +113,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         history_limit=read("HISTORY_LIMIT", "1000", _integer(1, 1_000_000), "a whole number from 1 to 1000000"),
         sync_ttl_s=read("SYNC_TTL_S", "300", _integer(0, 31_536_000), "seconds, 0 or more"),
         max_wallets=read("MAX_WALLETS", "10000", _integer(2, 100_000), "a whole number from 2 to 100000"),
+        max_waiting_jobs=read("MAX_WAITING_JOBS", "50000", _integer(1, 10**7), "a whole number from 1 to 10000000"),
+        analyses_per_hour=read("ANALYSES_PER_HOUR", "60", _integer(0, 1_000_000), "a whole number, 0 for no limit"),
+        posts_per_minute=read("POSTS_PER_MINUTE", "240", _integer(0, 1_000_000), "a whole number, 0 for no limit"),
+        reads_per_minute=read("READS_PER_MINUTE", "1200", _integer(0, 1_000_000), "a whole number, 0 for no limit"),
         dexscreener_url=read("DEXSCREENER_URL", "https://api.dexscreener.com", _http_url, "an http(s) address"),
         jupiter_url=read("JUPITER_URL", "https://api.jup.ag", _http_url, "an http(s) address"),
         jupiter_api_key=read("JUPITER_API_KEY", None, str, "a key"),
@@ -114,6 +125,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         refresh_every_s=read("REFRESH_EVERY_S", "600", _integer(1, 31_536_000), "seconds, 1 or more"),
         logo_hosts=read("LOGO_HOSTS", LOGO_HOSTS, _names, "host names separated by commas"),
         keep_days=read("KEEP_DAYS", "90", _integer(1, 36_500), "days, 1 or more"),
+        log_level=read("LOG_LEVEL", "info", _one_of(LOG_LEVELS), "debug, info, warning or error"),
+        log_format=read("LOG_FORMAT", "auto", _one_of(LOG_FORMATS), "auto, json or text"),
         simulator_seed=read("SIMULATOR_SEED", None, _integer(0, 2**31 - 1), "a whole number, 0 or more"),
         simulator_bind=read("SIMULATOR_BIND", "127.0.0.1:8899", _bind, "host:port"),
         given_secret_key=read("SECRET_KEY", None, _token, "at least 16 letters"),
@@ -143,6 +156,15 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         if not low <= number <= high:
             raise ValueError
         return number
+
+    return parse
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
 
     return parse
 

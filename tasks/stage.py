@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,13 +18,13 @@ from tasks import findings, frame, jobs, lifecycle, reading
 from tasks.analysis import similarity
 from tasks.analysis.allocation import Rates
 from tasks.analysis.allocations import NEVER
+from tasks.analysis.clusters import Q_BELOW, Cluster
 from tasks.findings import Findings
 from tasks.reading import Reading
 from tasks.records import analyses, bulk, database, pairs, results, tokens
 from tasks.records.analyses import ReadWallet
 from tasks.records.models import Analysis, AnalysisWallet
 
-FROZEN = ("sync_no", "newest_slot", "newest_signature", "oldest_slot", "oldest_signature", "holdings")
 LATER = "Comparison with chance, timing, insights, groups, map and behaviour come with the final result."
 
 
@@ -47,33 +47,40 @@ class Order:
         return self.claim.kind != "provisional"
 
 
-def compute(order: Order) -> None:
+def compute(order: Order, alive: Callable[[], None] = lambda: None) -> None:
     """Compute a result and store its rows, which no reader sees yet; its own row then says what it holds in sum.
 
     Every write begins with the claim: LostClaim or Unwanted are raised as soon as the job is another's or nobody's.
+    `alive` is called with every step.
     """
     started = time.monotonic()
     analysis = Analysis.get_by_id(order.analysis_id)
     within = reading.Frame.of(analysis)
-    read = reading.read_wallets(order.read, order.rates, within, in_full=order.in_full)
+    read = reading.read_wallets(order.read, order.rates, within, alive, in_full=order.in_full)
     jobs.check_wanted(order.claim)
-    found = _find(order, analysis, within, read)
-    _store(order, read, found)
-    _freeze(order, read)
+    found = _find(order, analysis, within, read, alive)
+    read = read.without_trades()
+    _store(order, read, found, alive)
     told = _told(order, analysis, read, found)
     with database.write():
         jobs.fence(order.claim)
         results.close_result(order.result_id, wallets=len(order.read), duration_s=time.monotonic() - started, **told)
 
 
-def _find(order: Order, analysis: Analysis, within: reading.Frame, read: Reading) -> Findings:
+def _find(
+    order: Order, analysis: Analysis, within: reading.Frame, read: Reading, alive: Callable[[], None]
+) -> Findings:
+    def pause() -> None:
+        alive()
+        jobs.check_wanted(order.claim)
+
     held = [_held(one, within) for one in order.read]
     names = read.names | tokens.mint_names({mint_id for one in held for mint_id in one or ()} - read.names.keys())
     if not order.in_full:
         return findings.base(read, held, names)
-    background = reading.read_background(read, order.read, within)
+    background = reading.read_background(read, order.read, within, analysis.timing_window_s, alive)
     choice = findings.Choice(analysis.timing_window_s, analysis.tau)
-    return findings.full(read, held, names, background, choice, lambda: jobs.check_wanted(order.claim))
+    return findings.full(read, held, names, background, choice, pause)
 
 
 def _held(read: ReadWallet, within: reading.Frame) -> frozenset[int] | None:
@@ -85,7 +92,7 @@ def _held(read: ReadWallet, within: reading.Frame) -> frozenset[int] | None:
     )
 
 
-def _store(order: Order, read: Reading, found: Findings) -> None:
+def _store(order: Order, read: Reading, found: Findings, alive: Callable[[], None]) -> None:
     """Store the rows in short transactions that each begin with our claim, and say how far that is."""
     result_id, rows, done = order.result_id, read.allocations, 0
     mints = np.unique(rows.mint)
@@ -95,11 +102,13 @@ def _store(order: Order, read: Reading, found: Findings) -> None:
 
     def counted(stored: int) -> None:
         nonlocal done
+        alive()
         done += stored
         jobs.fence(order.claim, done=done)
         jobs.check_wanted(order.claim)
 
     def fenced(_: int) -> None:
+        alive()
         jobs.fence(order.claim)
 
     results.store_allocation(_allocation_rows(order, read), counted)
@@ -111,9 +120,16 @@ def _store(order: Order, read: Reading, found: Findings) -> None:
 def _store_rest(order: Order, read: Reading, found: Findings, before: bulk.Before) -> None:
     of_wallet = findings.clusters_of(found.clusters, len(order.read))
     a, b = of_wallet[found.pairs.wallet_a], of_wallet[found.pairs.wallet_b]
-    pairs.store_orders(order.result_id, found.columns, np.where(a == b, a, 0), before)
+    pairs.store_orders(order.result_id, found.columns, np.where(a == b, a, 0), before, _edges(order, found))
     results.store_clusters(_cluster_rows(order, found), before)
     results.store_wallets(_wallet_rows(order, read, found, of_wallet.tolist()), before)
+
+
+def _edges(order: Order, found: Findings) -> Any:
+    """Give the numbers of the pairs that are edges inside of clusters, ascending."""
+    count, (a, b) = len(order.read), (found.pairs.wallet_a, found.pairs.wallet_b)
+    inside = [one.edge_a.astype(np.int64) * count + one.edge_b for one in found.clusters]
+    return np.flatnonzero(np.isin(a.astype(np.int64) * count + b, np.concatenate([np.zeros(0, np.int64), *inside])))
 
 
 def _positions(order: Order) -> Any:
@@ -163,7 +179,14 @@ def _cluster_rows(order: Order, found: Findings) -> Iterator[tuple[Any, ...]]:
     for cluster, columns in zip(found.clusters, found.shared_mints, strict=True):
         lists = (positions[cluster.members], positions[cluster.weak_bridges], found.mints.mint_ids[columns])
         texts = (json.dumps(one.tolist()) for one in lists)
-        yield order.result_id, cluster.number, cluster.cohesion, *texts, len(cluster.edge_a)
+        held = json.dumps(list(_holding(cluster, positions)))
+        yield order.result_id, cluster.number, cluster.cohesion, *texts, len(cluster.edge_a), held
+
+
+def _holding(cluster: Cluster, positions: Any) -> Iterator[tuple[int, float, int]]:
+    """Yield for each member the partner of the strongest edge that holds it, its weight, and how many edges do."""
+    partners, weights, counts = cluster.held_by()
+    yield from zip(positions[partners].tolist(), weights.tolist(), counts.tolist(), strict=True)
 
 
 def _wallet_rows(order: Order, read: Reading, found: Findings, of_wallet: list[int]) -> Iterator[tuple[Any, ...]]:
@@ -175,23 +198,9 @@ def _wallet_rows(order: Order, read: Reading, found: Findings, of_wallet: list[i
         yield order.result_id, one.position, cluster or None, *place, text
 
 
-def _freeze(order: Order, read: Reading) -> None:
-    """Keep with the analysis which data its result saw, so that later syncs change nothing in its evidence."""
-    rows, count = read.allocations, len(order.read)
-    trades = np.bincount(rows.wallet, weights=rows.buys + rows.sells, minlength=count).astype(np.int64).tolist()
-    mints = np.bincount(rows.wallet, minlength=count).tolist()
-    w = AnalysisWallet
-    frozen = (
-        (*(getattr(one, name) for name in FROZEN), traded, held, order.analysis_id, one.position)
-        for one, traded, held in zip(order.read, trades, mints, strict=True)
-    )
-    fields = [getattr(w, name) for name in (*FROZEN, "trades", "mints")]
-    bulk.update((w.analysis_id, w.position), fields, frozen, lambda _: jobs.fence(order.claim))
-
-
 def _told(order: Order, analysis: Analysis, read: Reading, found: Findings) -> dict[str, Any]:
     """Say what the result holds in sum, under which parameters it was made, and what it lacks."""
-    summary = asdict(similarity.summary(found.pairs)) | _token_summary(read)
+    summary = asdict(similarity.summary(found.pairs)) | _token_summary(read) | _pair_sums(found)
     return {
         "summary": summary | {"wallets": len(order.read), "pairs_cut": found.cut},
         "rates": frame.rates_json(order.rates),
@@ -214,6 +223,18 @@ def _token_summary(read: Reading) -> dict[str, Any]:
         "mints": len(counts),
         "trades": int((rows.buys + rows.sells).sum()),
         "spent_sol": math.fsum(rows.spent_sol.tolist()),
+    }
+
+
+def _pair_sums(found: Findings) -> dict[str, Any]:
+    """What chance and timing say of all pairs together; None while that is not computed."""
+    q_value, lift = found.columns.get("q_value"), found.columns.get("lift")
+    matched, same_slot = found.columns.get("matched"), found.columns.get("same_slot")
+    return {
+        "pairs_beyond_chance": None if q_value is None else int((q_value < Q_BELOW).sum()),
+        "largest_lift": None if lift is None or np.isnan(lift).all() else float(np.nanmax(lift)),
+        "matched": None if matched is None else int(np.nansum(matched)),
+        "same_slot": None if same_slot is None else int(np.nansum(same_slot)),
     }
 
 

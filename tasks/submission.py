@@ -8,9 +8,21 @@ from collections.abc import Mapping, Sequence
 from peewee import chunked
 
 from tasks import queues
+from tasks.errors import Busy
 from tasks.jobs import CHUNK, LIVE, record_events
 from tasks.records import database
 from tasks.records.models import Job, JobAnalysis
+
+RETRY_AFTER_S = 60
+FULL = "There is too much to do just now; nothing was started. Try again in a minute."
+
+
+def check_room() -> None:
+    """Raise Busy when as many jobs are under way as the settings allow, counted without those that ask for prices."""
+    most = queues.SETTINGS.max_waiting_jobs
+    under_way = Job.select(Job.id).where(Job.queue == "pipeline", Job.state.in_(LIVE)).limit(most)
+    if under_way.count() >= most:
+        raise Busy(FULL, RETRY_AFTER_S)
 
 
 def submit(

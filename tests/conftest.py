@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 # The queues are opened when their module is imported: in a folder of this test run, never in the checkout's own.
 _folder = tempfile.TemporaryDirectory(prefix="walletkin-tests-", ignore_cleanup_errors=True)
@@ -17,6 +19,7 @@ os.environ["WALLETKIN_DATA_DIR"] = _folder.name
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tasks import queues
 from tasks.records import database
@@ -28,6 +31,31 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file.
+TOGETHER = ("tests/browser/", "tests/chaos/", "tests/jobs/test_real_processes.py", "tests/jobs/test_machines.py")
+
+
+class Sharing(LoadScopeScheduling):
+    """Gives each test to the next worker that is free, and those of TOGETHER, which begin, to one worker.
+
+    It is what `--dist loadgroup` is for; that silently groups nothing under pytest 9.2 (pytest-xdist's issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
+    return Sharing(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # after the shuffling
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow tests first: with several workers the short ones then fill the gaps that they leave."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
@@ -53,17 +81,49 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[str]:
-    """The URL of an empty database of this test's own; SQLite unless the test is parametrised with "postgresql"."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield f"sqlite:///{tmp_path}/walletkin.db"
-        return
-    server = request.getfixturevalue("postgres_url")
-    name = f"test_{uuid.uuid4().hex}"
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """An empty, migrated SQLite database to copy: migrating anew for each test took most of its setup."""
+    path = tmp_path_factory.mktemp("migrated") / "walletkin.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    """The name of an empty, migrated database on the PostgreSQL server, to copy."""
+    _migrate(_make_database(postgres_url, "migrated", "template0"))
+    return "migrated"
+
+
+def _migrate(url: str) -> None:
+    opened = database.open_database(read_settings({"WALLETKIN_DATABASE_URL": url}))
+    database.migrate()
+    if hasattr(opened, "close_all"):
+        opened.close_all()
+    database.open_database(queues.SETTINGS)
+
+
+def _make_database(server: str, name: str, template: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield server.rpartition("/")[0] + f"/{name}"
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server.rpartition("/")[0] + f"/{name}"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    """The URL of a database of this test's own without rows; SQLite unless parametrised with "postgresql".
+
+    It is migrated, unless the test is marked `unmigrated`: then there are no tables either.
+    """
+    bare = request.node.get_closest_marker("unmigrated") is not None
+    if getattr(request, "param", "sqlite") == "sqlite":
+        path = tmp_path / "walletkin.db"
+        if not bare:
+            shutil.copyfile(request.getfixturevalue("migrated_file"), path)
+        return f"sqlite:///{path}"
+    template = "template0" if bare else request.getfixturevalue("migrated_template")
+    return _make_database(request.getfixturevalue("postgres_url"), f"test_{uuid.uuid4().hex}", template)
 
 
 @pytest.fixture

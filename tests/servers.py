@@ -16,7 +16,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -41,35 +43,84 @@ def _program(name: str, pattern: str) -> str | None:
     return next(iter(sorted(glob.glob(pattern), reverse=True)), None) or shutil.which(name)
 
 
+class PostgresServer:
+    """A PostgreSQL server of its own on a free port, which may be killed and started again.
+
+    `durable`: what it has committed outlives it, as in earnest; else it is quicker.
+    """
+
+    def __init__(self, server: str, initdb: str, folder: str, *, durable: bool = False):
+        self.port = free_port()
+        self.url = f"postgresql://walletkin@127.0.0.1:{self.port}/postgres"
+        # PostgreSQL refuses to run as root; Debian's package brings the user that it runs as.
+        root = os.geteuid() == 0
+        self._user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
+        self._folder = folder
+        if root:
+            shutil.chown(folder, "postgres")
+        subprocess.run(
+            [initdb, "-D", f"{folder}/data", "-U", "walletkin", "--auth=trust", "--no-sync", "-E", "UTF8"],
+            check=True, capture_output=True, cwd=folder, **self._user,
+        )  # fmt: skip
+        options = ["-k", folder, "-h", "127.0.0.1", "-p", str(self.port), "-c", "max_connections=200"]
+        self._command = [server, "-D", f"{folder}/data", *options, *([] if durable else ["-F"])]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start it without waiting until it takes connections."""
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(self._command, cwd=self._folder, stdout=quiet, stderr=quiet, **self._user)
+
+    def start(self) -> None:
+        self.launch()
+        _wait_for_postgres(self.url)
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a crash would."""
+        if self.process is not None:
+            kill_tree(self.process)
+            self.process = None
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)  # at once: what it would still write to disk is thrown away
+            self.process.wait(20)
+            self.process = None
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started, also what left its group, and wait for the end of each."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for one in reversed(family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(family[:-1], timeout=10)
+    process.wait(15)
+
+
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server of its own in a temporary folder; yield its URL."""
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server for the block, in a temporary folder."""
     server = _program("postgres", "/usr/lib/postgresql/*/bin/postgres")
     initdb = _program("initdb", "/usr/lib/postgresql/*/bin/initdb")
     if server is None or initdb is None:
         missing("there is no PostgreSQL server on this machine")
         return
-    # PostgreSQL refuses to run as root; Debian's package brings the user that it runs as.
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(prefix="walletkin-pg-") as folder:
-        if user:
-            shutil.chown(folder, "postgres")
-        data, port = f"{folder}/data", free_port()
-        subprocess.run(
-            [initdb, "-D", data, "-U", "walletkin", "--auth=trust", "--no-sync", "-E", "UTF8"],
-            check=True, capture_output=True, cwd=folder, **user,
-        )  # fmt: skip
-        options = ["-k", folder, "-h", "127.0.0.1", "-p", str(port), "-F", "-c", "max_connections=200"]
-        process = subprocess.Popen(
-            [server, "-D", data, *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user
-        )
+        running = PostgresServer(server, initdb, folder, durable=durable)
         try:
-            url = f"postgresql://walletkin@127.0.0.1:{port}/postgres"
-            _wait_for_postgres(url)
-            yield url
+            running.start()
+            yield running
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
+            running.stop()
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL server for the block; yield its URL."""
+    with postgres_server() as server:
+        yield server.url
 
 
 def _wait_for_postgres(url: str, seconds: float = 30) -> None:
@@ -85,35 +136,51 @@ def _wait_for_postgres(url: str, seconds: float = 30) -> None:
             time.sleep(0.05)
 
 
-class RedisServer:
-    """A Redis server of its own on a free port, which may be stopped and started again; it keeps nothing on disk."""
+DURABLE_REDIS = ("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
 
-    def __init__(self, program: str, folder: str):
+
+class RedisServer:
+    """A Redis server of its own on a free port, which may be stopped, killed and started again.
+
+    It keeps nothing on disk, unless `durable`: then as docs/running.md says that a queue's has to.
+    """
+
+    def __init__(self, program: str, folder: str, *, durable: bool = False):
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [program, "--port", str(self.port), "--dir", folder, "--save", "", "--appendonly", "no"]
-        self._process: subprocess.Popen[bytes] | None = None
+        keeps = [*DURABLE_REDIS] if durable else ["--save", "", "--appendonly", "no"]
+        self._command = [program, "--port", str(self.port), "--dir", folder, *keeps]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start it without waiting until it takes connections."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.launch()
         wait_for_port(self.port)
 
+    def kill(self) -> None:
+        if self.process is not None:
+            kill_tree(self.process)
+            self.process = None
+
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
     """Run a Redis server for the block."""
     program = _program("redis-server", "/usr/bin/redis-server")
     if program is None:
         missing("there is no redis-server on this machine")
         return
     with tempfile.TemporaryDirectory(prefix="walletkin-redis-") as folder:
-        server = RedisServer(program, folder)
+        server = RedisServer(program, folder, durable=durable)
         try:
             server.start()
             yield server
@@ -147,6 +214,13 @@ def demo_environ(chain_url: str, seed: int) -> dict[str, str]:
         "WALLETKIN_RPC_REQUESTS_PER_S": "100000",
         "WALLETKIN_SIMULATOR_SEED": str(seed),
     }
+
+
+def web_command(port: int) -> list[str]:
+    """Return how the Procfile starts the web processes, on a port."""
+    line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web: "))
+    given = line.removeprefix("web: ").replace("${WALLETKIN_BIND:-127.0.0.1:8000}", f"127.0.0.1:{port}")
+    return ["sh", "-c", f"exec {given}"]
 
 
 class Program:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from flask import Flask, g, request
+from flask_compress import Compress
 from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
 from tasks import lifecycle, queues
-from tasks.records import database, prices
+from tasks.records import database, prices, signing
 from tasks.records.models import db
 from tasks.settings import Settings
-from webapp import charts, display, errors, pages, security, shapes
+from webapp import (
+    charts,
+    display,
+    drawn,
+    drawn_evidence,
+    drawn_rows,
+    errors,
+    limits,
+    metrics,
+    overload,
+    pages,
+    security,
+    shapes,
+)
 from webapp.cells import Cells
 from webapp.pages.operations import asset_version
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+COMPRESSED = ["text/html", "text/css", "text/javascript", "application/javascript", "application/json", "image/svg+xml"]
 WITHOUT_DATABASE = ("static", "vendor_htmx", "favicon", "operations.healthz", "operations.readyz")
 
 
@@ -29,20 +45,31 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["walletkin"] = settings
     app.json = shapes.FastJSON(app)
     app.url_map.strict_slashes = False
+    metrics.register(app)
+    limits.register(app, settings)  # first: who is refused costs no connection to the database
     _open_database(app, settings)
+    settings = dataclasses.replace(settings, given_secret_key=signing.signing_key(settings))
     _prepare_templates(app, settings)
     Htmx(app)
+    app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["br", "gzip"])
+    Compress(app)
     security.register(app, settings)
     errors.register(app)
     pages.register(app)
+    overload.register(app, settings)
     return app
+
+
+def warm_up(app: Flask) -> None:
+    """Compile every template: half a second at the start, which the first visitor would else wait for."""
+    for name in app.jinja_env.list_templates():
+        app.jinja_env.get_template(name)
 
 
 def _open_database(app: Flask, settings: Settings) -> None:
     """Bind and migrate the database; each request that needs it holds a connection of its own."""
     database.open_database(settings)
     database.migrate()
-    database.keep_open()
     prices.open_prices(settings)
     queues.hurry()
 
@@ -61,8 +88,13 @@ def _open_database(app: Flask, settings: Settings) -> None:
 def _prepare_templates(app: Flask, settings: Settings) -> None:
     app.jinja_env.undefined = StrictUndefined
     display.register(app)
+    drawn.register(app)
+    drawn_rows.register(app)
+    drawn_evidence.register(app)
     cells = app.extensions["cells"] = Cells(app.jinja_env, settings)
-    app.jinja_env.globals["ui"].keep(token_cell=cells.token_cell, token_price=cells.token_price)
+    app.jinja_env.globals["ui"].keep(
+        token_cell=cells.token_cell, token_price=cells.token_price, token_place=cells.token_place
+    )
     app.jinja_env.globals.update(
         demo=settings.is_demo,
         version=lifecycle.VERSION,

@@ -5,8 +5,10 @@ It reads addresses and explorer links; it does not know lines, labels, duplicate
 
 from __future__ import annotations
 
+import bisect
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 import base58
@@ -24,6 +26,11 @@ INVISIBLE = re.compile(
 _WRAPPING = "\"'`<>()[]{}.,:;|*“”‘’«»"
 _LINK_AT_MOST = 2048
 _TYPO_AT_MOST = 128
+_WORDS_KEPT = 256
+_BYTES_BEGIN = [
+    (len(first), first) for first in (base58.b58encode_int(256**count).decode() for count in range(_TYPO_AT_MOST))
+]
+"""By length and digits the smallest number of one byte (1, written "2"), of two, of three, and so on."""
 _BASE58 = re.compile(f"[{ALPHABET}]+")
 _LINK = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)+(?::\d+)?/", re.IGNORECASE)
 _LINK_PARTS = re.compile(r"[/?#&=]+")
@@ -63,7 +70,11 @@ def looks_like_address(word: str) -> bool:
     """Say whether the word was meant as an address (or a link to one), right or wrong; a label was not."""
     if len(word) < CANDIDATE_FROM:
         return False
-    word = trimmed(word[:_LINK_AT_MOST])
+    return _is_meant(trimmed(word[:_LINK_AT_MOST]))
+
+
+@lru_cache(_WORDS_KEPT)  # each word of a line is looked at several times
+def _is_meant(word: str) -> bool:
     if "/" in word:
         return bool(_LINK.match(word)) and any(map(looks_like_address, _parts(word)))
     if len(word) < CANDIDATE_FROM or not word.isalnum():
@@ -175,11 +186,11 @@ def _wrong_length(word: str) -> str:
 
 
 def _decoded_length(word: str) -> int | None:
-    """Return how many bytes the word stands for, None when it is not base58 or long (decoding is quadratic).
+    """Return how many bytes the word stands for, None when it is not base58 or long; each leading 1 is a zero byte.
 
-    The number alone tells, at a third of the time that its bytes take; each leading 1 is a zero byte.
+    The digits of base58 are in the order of ASCII, so that numbers compare as text, in a tenth of the time.
     """
     if len(word) > _TYPO_AT_MOST or not _BASE58.fullmatch(word):
         return None
     digits = word.lstrip("1")
-    return len(word) - len(digits) + (int(base58.b58decode_int(digits)).bit_length() + 7) // 8
+    return len(word) - len(digits) + (bisect.bisect_right(_BYTES_BEGIN, (len(digits), digits)) if digits else 0)

@@ -16,6 +16,7 @@ from tasks.settings import Settings
 from tasks.sources.names import imitated
 from webapp import logos
 from webapp.display import age
+from webapp.drawn_tokens import Tokens
 
 MOST_KEPT = 4_096
 LONGEST_NAME = 200  # what is cut off here could not be seen: a cell shows some twenty letters, its title eighty
@@ -37,20 +38,21 @@ class _Shown(NamedTuple):
 
 
 class _Rendered(NamedTuple):
-    """The cells of a token in a page, and both as the answer to a poll: out of band, for every place of the mint."""
+    """The cells of a token in a page, the first with its link too."""
 
     token: Markup
     price: Markup
-    swap: str
+    place: Markup
 
 
 class Cells:
-    """Renders cells by the macros of macros/tokens.html and keeps the newest ones."""
+    """Draws cells and keeps the newest ones."""
 
     def __init__(self, environment: Environment, settings: Settings):
         self._environment = environment
         self._origins = frozenset(logos.origins(settings))
         self._rendered = lru_cache(MOST_KEPT)(self._render)
+        self._swap = lru_cache(MOST_KEPT)(self._render_swap)
 
     def token_cell(self, token: Mapping[str, Any]) -> Markup:
         """Return a token's logo, symbol and name. `token` is a view of `shapes.token_views`."""
@@ -60,19 +62,32 @@ class Cells:
         """Return a token's price and how old it is."""
         return self._rendered(_shown(token)).price
 
+    def token_place(self, token: Mapping[str, Any]) -> Markup:
+        """Return a token's cell with the link to the explorer."""
+        return self._rendered(_shown(token)).place
+
     def swaps(self, tokens: Iterable[Mapping[str, Any]]) -> str:
         """Return both cells of each token for htmx to put in every place of its mint."""
-        return "".join(self._rendered(_shown(token)).swap for token in tokens)
+        return "".join(self._swap(_shown(token)) for token in tokens)
 
     @cached_property
-    def _macros(self) -> Any:
-        return self._environment.get_template("macros/tokens.html").module
+    def _drawn(self) -> Tokens:
+        return Tokens(self._environment.get_template("macros/basics.html").module.icon)  # type: ignore[attr-defined]
 
     def _render(self, shown: _Shown) -> _Rendered:
-        token = shown._asdict() | {"imitated": imitated(shown.symbol, shown.name, shown.mint)}
-        logo, macros = logos.allowed(shown.image_url, self._origins), self._macros
-        swap = macros.token_cell(token, logo, oob=True) + macros.token_price(token, oob=True)
-        return _Rendered(macros.token_cell(token, logo), macros.token_price(token), str(swap))
+        token, drawn = shown._asdict(), self._drawn
+        cell = drawn.token_cell(token, *self._marks(shown))
+        return _Rendered(Markup(cell), Markup(drawn.token_price(token)), Markup(drawn.token_place(token, cell)))
+
+    def _render_swap(self, shown: _Shown) -> str:
+        """Give both cells as the answer to a poll: out of band."""
+        token, drawn = shown._asdict(), self._drawn
+        return drawn.token_cell(token, *self._marks(shown), oob=True) + drawn.token_price(token, oob=True)
+
+    def _marks(self, shown: _Shown) -> tuple[str | None, str | None]:
+        """Give the logo that may be shown, and the well-known token that this one only looks like."""
+        logo = logos.allowed(shown.image_url, self._origins)
+        return logo, imitated(shown.symbol, shown.name, shown.mint)
 
 
 def _shown(token: Mapping[str, Any]) -> _Shown:

@@ -75,25 +75,6 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A wallet on the map: its place in per cent, its cluster (None: in none), and its number among those given."""
-
-    x: float
-    y: float
-    cluster: int | None
-    number: int
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Dots and the ticks of both axes; no dots where nothing has a place."""
-
-    dots: tuple[Dot, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-
-
-@dataclass(frozen=True)
 class Match:
     """Two matched trades on a time strip, in per cent of its width; a sell is drawn hollow."""
 
@@ -104,10 +85,14 @@ class Match:
 
 @dataclass(frozen=True)
 class TimeStrip:
-    """Matched trades along time, and the ticks under them, whose values are Unix seconds."""
+    """Matched trades along time, and the ticks under them, whose values are Unix seconds.
+
+    ``lone`` has for either lane where its other trades are, in per cent, each place once.
+    """
 
     matches: tuple[Match, ...]
     ticks: tuple[Tick, ...]
+    lone: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -160,33 +145,25 @@ def histogram(
     return Histogram(width, height, bars, f"{bars[0].value:,} {unit}".strip(), f"{bars[-1].value:,}", bars[-1].y)
 
 
-def scatter(points: Sequence[tuple[float | None, float | None, int | None]]) -> Scatter:
-    """Place (x, y, cluster) on a map with some room around them; who has no x or y is left out.
+def time_strip(
+    matches: Sequence[tuple[float, float, str]],
+    most_ticks: int = 5,
+    lone: tuple[Sequence[float], Sequence[float]] = ((), ()),
+) -> TimeStrip:
+    """Place matched trades (time of a, time of b, side) along the time that they span; none give an empty strip.
 
-    Places are per cent from the left and from the top. The same value everywhere stands in the middle.
+    ``lone`` are the times of the trades of a and of b that have no match; they belong to the span too.
     """
-    placed = [(x, y, cluster, i) for i, (x, y, cluster) in enumerate(points) if x is not None and y is not None]
-    if not placed:
-        return Scatter((), (), ())
-    x_low, x_high = _range([x for x, _, _, _ in placed])
-    y_low, y_high = _range([y for _, y, _, _ in placed])
-    dots = (
-        Dot(_share(x, x_low, x_high), _tenth(100 - _share(y, y_low, y_high)), cluster, i) for x, y, cluster, i in placed
-    )
-    y_ticks = (Tick(_tenth(100 - tick.percent), tick.value) for tick in _ticks(y_low, y_high))
-    return Scatter(tuple(dots), tuple(_ticks(x_low, x_high)), tuple(y_ticks))
-
-
-def time_strip(matches: Sequence[tuple[float, float, str]], most_ticks: int = 5) -> TimeStrip:
-    """Place matched trades (time of a, time of b, side) along the time that they span; none give an empty strip."""
     times = [at for match in matches for at in match[:2]]
     if not times:
         return TimeStrip((), ())
+    times += [at for lane in lone for at in lane]
     low, high = min(times), max(times)
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    placed = (Match(_share(a, low, high), _share(b, low, high), side) for a, b, side in matches)
+    placed = (Match(share(a, low, high), share(b, low, high), side) for a, b, side in matches)
     steps = [low + (high - low) * i / (most_ticks - 1) for i in range(most_ticks)]
-    return TimeStrip(tuple(placed), tuple(Tick(_share(at, low, high), at) for at in steps))
+    first, second = (tuple(sorted({share(at, low, high) for at in lane})) for lane in lone)
+    return TimeStrip(tuple(placed), tuple(Tick(share(at, low, high), at) for at in steps), (first, second))
 
 
 def lags(values: Sequence[float], window_s: float, bins: int = 20, height: float = 56) -> Lags:
@@ -202,25 +179,9 @@ def lags(values: Sequence[float], window_s: float, bins: int = 20, height: float
     return Lags(bars, second, len(values) - first - second, first, window_s)
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Return what an axis spans: the values and a twentieth on either side."""
-    low, high = min(values), max(values)
-    room = (high - low) / 20 or 0.5
-    return low - room, high + room
-
-
-def _share(value: float, low: float, high: float) -> float:
-    return _tenth((value - low) / (high - low) * 100)
-
-
-def _ticks(low: float, high: float) -> list[Tick]:
-    """Choose some five round values inside of a range."""
-    rough = (high - low) / 6
-    size = 10 ** math.floor(math.log10(rough))
-    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough)
-    first, last = math.ceil(low / step), math.floor(high / step)
-    # Adding 0 turns −0 into 0.
-    return [Tick(_share(i * step, low, high), round(i * step, 9) + 0.0) for i in range(first, last + 1)]
+def share(value: float, low: float, high: float) -> float:
+    """Return where a value stands between two others, in per cent to a tenth."""
+    return tenth((value - low) / (high - low) * 100)
 
 
 def _bars(values: Sequence[float], width: float, height: float, gap: float, accent: frozenset[int]) -> list[Bar]:
@@ -228,7 +189,7 @@ def _bars(values: Sequence[float], width: float, height: float, gap: float, acce
     step = width / (len(values) - gap) if values else 0
     heights = [max(0.5, value / largest * height) if value > 0 else 0 for value in values]
     return [
-        Bar(_tenth(i * step), _tenth(height - tall), _tenth(step * (1 - gap)), _tenth(tall), values[i], i in accent)
+        Bar(tenth(i * step), tenth(height - tall), tenth(step * (1 - gap)), tenth(tall), values[i], i in accent)
         for i, tall in enumerate(heights)
     ]
 
@@ -274,20 +235,20 @@ def _mark(width: float, value: float, text: str, *, left: bool) -> Mark:
     """Make a mark; a label that would leave the chart on the left stands on the right after all."""
     left = left and value > LABEL_SHARE
     anchor, dx = ("end", -LABEL_GAP_PX) if left else ("start", LABEL_GAP_PX)
-    return Mark(_tenth(value * width), _tenth(value * 100), text, anchor, dx, 11)
+    return Mark(tenth(value * width), tenth(value * 100), text, anchor, dx, 11)
 
 
 def _line(points: list[Point]) -> str:
-    return "M" + "L".join(f"{_tenth(x)} {_tenth(y)}" for x, y in points) if points else ""
+    return "M" + "L".join(f"{tenth(x)} {tenth(y)}" for x, y in points) if points else ""
 
 
 def _area(points: list[Point], ground: float) -> str:
     if not points:
         return ""
-    return f"{_line(points)}V{_tenth(ground)}H{_tenth(points[0][0])}Z"
+    return f"{_line(points)}V{tenth(ground)}H{tenth(points[0][0])}Z"
 
 
-def _tenth(value: float) -> float:
+def tenth(value: float) -> float:
     """Round to a tenth, whole numbers without a point."""
     rounded = round(value, 1)
     return int(rounded) if rounded == int(rounded) else rounded

@@ -15,18 +15,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from flask import Flask
 from lucide.jinja import lucide
 
+from webapp import icons
 from webapp.marks import (
     INSIGHTS,
-    SPRITE_ICONS,
     Macros,
     cluster_colour,
     cluster_shape,
     insight,
     job_icon,
     job_kind,
-    monogram,
-    monogram_colour,
-    sprite,
     visible_insights,
 )
 from webapp.words import chance_count, outcome, plain_text, sentence, signed
@@ -299,23 +296,16 @@ FILTERS = {
         short_address,
         last_four,
         explorer_account,
-        explorer_transaction,
         count,
         sol,
         usd,
         percent,
         score,
-        clamp,
         probability,
         times,
-        iso,
-        timestamp,
         moment,
-        clock,
         day,
-        age,
         duration,
-        gap,
         chance_count,
         signed,
         sentence,
@@ -323,8 +313,6 @@ FILTERS = {
         outcome,
         job_icon,
         job_kind,
-        monogram,
-        monogram_colour,
         cluster_colour,
         cluster_shape,
         insight,
@@ -334,13 +322,12 @@ FILTERS = {
 
 
 def register(app: Flask) -> None:
-    """Give an app's templates the filters, and the names ``ui`` (macros), ``lucide``, ``INSIGHTS`` and the sprite."""
+    """Give an app's templates the filters, and the names ``ui`` (macros), ``lucide`` and ``INSIGHTS``."""
+    icons.register(app)
     environment = app.jinja_env
     environment.filters.update(FILTERS)
     environment.globals.update(
         ui=Macros(environment),
         lucide=lucide,
-        icon_sprite=sprite(),
-        SPRITE_ICONS=frozenset(SPRITE_ICONS),
         INSIGHTS=INSIGHTS,
     )

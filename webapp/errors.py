@@ -6,6 +6,7 @@ What went wrong inside is logged, never shown.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from flask_wtf.csrf import CSRFError
 from jinja2_fragments.flask import render_block
 from markupsafe import escape
 from peewee import InterfaceError, OperationalError
+from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
 
 from tasks.errors import Conflict, InputError, NotFound, WalletkinError
@@ -48,20 +50,34 @@ MESSAGES = {
 HINTS = {
     404: "Check the link.",
     413: "A list of addresses, one on each line, is the smallest form.",
+    429: "Nothing you sent is lost: go back, and try again later.",
     500: "Nothing you sent is lost: go back and try again.",
     503: "Nothing you sent is lost: go back and try again.",
 }
+DATABASE_BACK_S = 3
 STALE_FORM = "This form is out of date. Reload the page and send it again."
 
 
 class Problem(WalletkinError):
-    """What a request did wrong, with the status and code to answer and maybe a list of details."""
+    """What a request did wrong, with the status and code to answer and maybe a list of details.
 
-    def __init__(self, status: int, code: str, message: str, details: Sequence[Any] = ()):
+    `retry_after_s` is told in the header of that name: so many seconds later the same request may be let in.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Sequence[Any] = (),
+        *,
+        retry_after_s: float | None = None,
+    ):
         super().__init__(message)
         self.status = status
         self.code = code
         self.details = list(details)
+        self.retry_after_s = retry_after_s
 
 
 def wants_json() -> bool:
@@ -73,7 +89,7 @@ def wants_json() -> bool:
 
 def register(app: Flask) -> None:
     """Answer every kind of error."""
-    app.register_error_handler(Problem, lambda error: answer(error.status, error.code, str(error), error.details))
+    app.register_error_handler(Problem, _problem)
     app.register_error_handler(InputError, _input_error)
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(Conflict, lambda error: answer(409, "conflict", str(error)))
@@ -81,7 +97,15 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _no_database)
     app.register_error_handler(InterfaceError, _no_database)
+    app.register_error_handler(MaxConnectionsExceeded, _no_database)
     app.register_error_handler(Exception, _unexpected)
+
+
+def _problem(error: Problem) -> Response:
+    response = answer(error.status, error.code, str(error), error.details)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(max(1.0, error.retry_after_s)))
+    return response
 
 
 def _input_error(error: InputError) -> Response:
@@ -110,7 +134,9 @@ def _http_error(error: HTTPException) -> Response:
 
 def _no_database(error: Exception) -> Response:
     log.error("database: %s", error, exc_info=error)
-    return answer(503, "unavailable", MESSAGES[503])
+    response = answer(503, "unavailable", MESSAGES[503])
+    response.headers["Retry-After"] = str(DATABASE_BACK_S)
+    return response
 
 
 def _unexpected(error: Exception) -> Response:

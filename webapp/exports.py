@@ -10,15 +10,17 @@ from typing import Any
 
 from flask import Response, url_for
 
-from tasks import lifecycle
 from tasks.records.models import Analysis
+from webapp import findings
 from webapp.display import iso
+from webapp.shapes import TIMES
 
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-SOURCE_COLUMNS = ("analysis", "computed_at", "version", "window_days", "timing_window_s", "tau", "excluded_mints") + (
-    "history_limit", "sol_usd_source",
+SOURCE_COLUMNS = ("analysis", "computed_at", "version", "provisional", "window_days", "window_from", "window_to") + (
+    "timing_window_s", "tau", "excluded_mints", "history_limit", "sol_usd_source",
 )  # fmt: skip
+FIRST_COLUMNS = ("missing", "excluded")
+"""What is too long to be repeated: it stands in the first row alone."""
 ROWS_PER_CHUNK = 500
 PLAIN = (float, int)
 
@@ -40,11 +42,14 @@ def cell(value: Any) -> Any:
 
 
 def _harmless(text: str) -> str:
-    """Put an apostrophe before whatever could be the beginning of a formula."""
+    """Put an apostrophe before whatever could be the beginning of a formula.
+
+    Also before "-2": a number of ours is no text, so that this is somebody's label or a token's name.
+    """
     if text.isalnum():  # an address, a mint, a hash: most cells of long files
         return text
     text = INNER_RISK.sub(r"\1'\2", text)
-    return f"'{text}" if text.startswith(RISKY) and not NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.startswith(RISKY) else text
 
 
 def response(
@@ -52,9 +57,14 @@ def response(
 ) -> Response:
     """Return a CSV download; each row ends with what its result was made with, as far as a cell can hold it.
 
-    The whole of it (excluded mints, rates of each day) is in the analysis's JSON, which the answer's `Link` names.
+    What the result lacks and the excluded mints are in the first row alone; where there is nothing to tell, that row
+    has nothing else. The rates of each day are in the analysis's JSON, which the answer's `Link` names.
     """
-    chunks = _chunks((*columns, *SOURCE_COLUMNS), rows, _source(analysis, result))
+    made = findings.provenance(analysis, result)
+    header = (*columns, *SOURCE_COLUMNS, *FIRST_COLUMNS)
+    chunks = _chunks(
+        header, _whole(rows, len(columns)), _source(made), [made["missing"], made["parameters"]["exclude"]]
+    )
     return download(analysis, chunks, f"{name}.csv", "text/csv")
 
 
@@ -66,20 +76,30 @@ def download(analysis: Analysis, chunks: Iterator[str], name: str, mimetype: str
     return answer
 
 
-def _source(analysis: Analysis, result: Mapping[str, Any]) -> tuple[Any, ...]:
-    chosen = lifecycle.parameters_of(analysis)
-    made = (analysis.key, iso(result["computed_at"]), result["version"])
-    window = (chosen.window_days, chosen.timing_window_s, chosen.tau, len(chosen.exclude))
-    return (*made, *window, analysis.history_limit, result["rates"]["source"])
+def _source(made: Mapping[str, Any]) -> list[Any]:
+    chosen = made["parameters"]
+    told = {**made, **chosen, "excluded_mints": len(chosen["exclude"])}
+    return [iso(told[name]) if name in TIMES else told[name] for name in SOURCE_COLUMNS]
 
 
-def _chunks(header: Sequence[str], rows: Iterable[Sequence[Any]], source: Sequence[Any]) -> Iterator[str]:
+def _whole(rows: Iterable[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:
+    """Yield the rows, or where there is none an empty one, which carries what the result was made with."""
+    given = iter(rows)
+    yield next(given, [None] * width)
+    yield from given
+
+
+def _chunks(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], source: Sequence[Any], first: Sequence[Any]
+) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
     ending = [cell(value) for value in source]
+    once = [cell(value) for value in first]
     for count, row in enumerate(rows, start=1):
-        writer.writerow([*map(cell, row), *ending])
+        writer.writerow([*map(cell, row), *ending, *once])
+        once = [""] * len(first)
         if count % ROWS_PER_CHUNK == 0:
             yield _taken(buffer)
     yield _taken(buffer)

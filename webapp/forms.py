@@ -34,7 +34,7 @@ TIMING_WINDOW_S_AT_MOST = 86_400
 EXCLUDE_AT_MOST = 1_000
 MIN_AT_MOST = 1e9
 JSON_KEYS = ("wallets", "label", "window_days", "timing_window_s", "tau", "exclude")
-TIMING_WINDOWS = (("10", "10 s"), ("60", "60 s"), ("300", "5 min"), ("3600", "1 h"))
+TIMING_WINDOWS = (("10", "10 s"), ("60", "1 min"), ("300", "5 min"), ("3600", "1 h"))
 WINDOWS = (("", "All history"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
 DEFAULTS: Mapping[str, Any] = {
     "label": "",
@@ -142,11 +142,11 @@ def _window_days(value: Any) -> float | None:
 
 
 def _timing_window_s(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not _is_number(value) or value % 1 != 0:  # 60.0 is a whole number too, in JSON as elsewhere
         raise _wrong_type("timing_window_s", "a whole number of seconds")
     if not 1 <= value <= TIMING_WINDOW_S_AT_MOST:
         raise _out_of_range("timing_window_s", f"from 1 to {TIMING_WINDOW_S_AT_MOST:,}")
-    return value
+    return int(value)
 
 
 def _tau(value: Any) -> float:

@@ -14,23 +14,30 @@ from webapp.shapes import jsonable
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 NODE_KEYS = (("label", "string"), ("cluster", "int"), ("x", "double"), ("y", "double"))
 EDGE_KEYS = (("overall", "double"), ("behavioural", "double"), ("capital", "double"), ("shared", "int")) + (
-    ("q_value", "double"), ("matched", "int"), ("insights", "string")
+    ("q_value", "double"), ("matched", "int"), ("insights", "string"), ("cluster_edge", "boolean")
 )  # fmt: skip
 ROWS_PER_CHUNK = 500
 # What XML 1.0 cannot hold, escaped or not.
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def document(analysis: Analysis, result_id: int, provenance: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a GraphML document; unknown values are left out. The graph's own data say how the result was made."""
+def document(analysis: Analysis, result: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a GraphML document; unknown values are left out. The graph's own data say how the result was made.
+
+    A `cluster_edge` is one of the pairs that hold a cluster together.
+    """
     # The request's own connection is gone by the time that this is read.
     with database.session():
-        names, places = results.addresses(analysis.id), results.wallets(result_id)
+        names, places = results.addresses(analysis.id), results.wallets(result["id"])
     facts = _facts(provenance)
     yield _head(facts)
     yield from _gathered(_nodes(names, places))
-    yield from _gathered(_edge(row, names) for row in pairs.stream(result_id))
+    yield from _gathered(_edge(row, names) for row in _pairs(result))
     yield "</graph>\n</graphml>\n"
+
+
+def _pairs(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    return pairs.stream(result["id"], kept=result["summary"]["pairs_kept"])
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -59,7 +66,8 @@ def _nodes(names: Mapping[int, tuple[str, str | None]], places: Mapping[int, Map
 
 def _edge(row: Mapping[str, Any], names: Mapping[int, tuple[str, str | None]]) -> str:
     a, b = names[row["wallet_a"]][0], names[row["wallet_b"]][0]
-    values = {name: row[name] for name, _ in EDGE_KEYS} | {"insights": " ".join(row["insights"]) or None}
+    values = {name: row.get(name) for name, _ in EDGE_KEYS}
+    values |= {"insights": " ".join(row["insights"]) or None, "cluster_edge": str(row["edge"]).lower()}
     return f"<edge source={quoteattr(a)} target={quoteattr(b)}>{_data('edge', values)}</edge>\n"
 
 

@@ -6,44 +6,11 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
-import lucide as lucide_package
 from jinja2 import Environment
-from markupsafe import Markup
 
 MONOGRAM_COLOURS = 6
 CLUSTER_COLOURS = 6
-
-# Icons drawn many times in a page are drawn once, as symbols in base.html, and referred to by <use>.
-SPRITE_ICONS = (
-    "copy",
-    "external-link",
-    "chevron-right",
-    "chevron-down",
-    "arrow-left-right",
-    "check",
-    "clock",
-    "loader",
-    "triangle-alert",
-    "circle-alert",
-    "circle-check",
-    "circle-x",
-    "refresh-cw",
-    "minus",
-    "plus",
-    "download",
-    "link",
-    "users-round",
-    "footprints",
-    "timer",
-    "handshake",
-    "square-arrow-out-up-right",
-    "scale",
-    "ban",
-    "coins",
-    "wallet-cards",
-)
 
 
 @dataclass(frozen=True)
@@ -138,17 +105,6 @@ def job_icon(kind: str) -> str:
     return JOB_ICONS.get(kind, "loader")
 
 
-def sprite() -> Markup:
-    """Give the ``<symbol>`` elements of SPRITE_ICONS, from the installed Lucide package."""
-    return Markup("".join(_symbol(name) for name in SPRITE_ICONS))
-
-
-def _symbol(name: str) -> str:
-    drawing = lucide_package._load_icon(name)
-    shapes = "".join(ElementTree.tostring(shape, encoding="unicode").strip() for shape in drawing)
-    return f'<symbol id="i-{name}" viewBox="0 0 24 24">{shapes}</symbol>'
-
-
 class Macros:
     """All macros of ``templates/macros`` under one name, also inside blocks that are rendered alone.
 
@@ -169,5 +125,7 @@ class Macros:
         for file in self.FILES:
             macro = getattr(self._environment.get_template(f"macros/{file}.html").module, name, None)
             if macro is not None:
+                if not self._environment.auto_reload:
+                    self.keep(**{name: macro})
                 return macro
         raise AttributeError(f"there is no macro {name!r} in templates/macros")

@@ -5,17 +5,22 @@ It decides what a reader may see (design.md, "Who may see what"); it does not fe
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import secrets
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, request, session
+from flask import Flask, Response, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
+from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tasks.settings import Settings
@@ -27,6 +32,7 @@ MAX_PARTS = 1_000
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 YEAR_S = 31_536_000
+TOKEN_MARK = secrets.token_hex(16)  # nobody can write it into a page
 FILES = ("static", "vendor_htmx")
 SECRET_PATHS = ("/analyses", "/jobs", "/activity")
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -39,11 +45,70 @@ class CookieSession(SecureCookieSessionInterface):
         return request.is_secure
 
 
+class MaskedCSRF(CSRFProtect):
+    """Flask-WTF's tokens, each answer with another mask over them.
+
+    Pages are compressed, and the length of a compressed page tells whoever can put text into it and watch the line what
+    it repeats (BREACH): letter by letter, over many answers. What looks different in each answer cannot be told so.
+    """
+
+    def init_app(self, app: Flask) -> None:
+        super().init_app(app)
+        app.jinja_env.globals["csrf_token"] = masked_token
+        app.context_processor(lambda: {"csrf_token": masked_token})  # over the library's own
+
+    def _get_csrf_token(self) -> str | None:
+        sent = super()._get_csrf_token()
+        return sent and unmasked(sent)
+
+
+def masked_token() -> str:
+    """Return this browser's CSRF token under the mask of this answer."""
+    if "masked_token" not in g:
+        token = generate_csrf().encode()
+        mask = secrets.token_bytes(len(token))
+        g.masked_token = base64.urlsafe_b64encode(mask + _combined(mask, token)).decode()
+    return str(g.masked_token)
+
+
+@contextlib.contextmanager
+def without_token() -> Iterator[None]:
+    """Let what is rendered in the block have a mark in place of the CSRF token, so that browsers may share it."""
+    own = g.pop("masked_token", None)
+    g.masked_token = TOKEN_MARK
+    try:
+        yield
+    finally:
+        del g.masked_token
+        if own is not None:
+            g.masked_token = own
+
+
+def with_token(markup: str) -> str:
+    """Put this browser's CSRF token where `without_token` left the mark."""
+    return markup.replace(TOKEN_MARK, masked_token()) if TOKEN_MARK in markup else markup
+
+
+def unmasked(sent: str) -> str:
+    """Return the token under the mask, for anything that `masked_token` did not make a text that is no token."""
+    try:
+        both = base64.urlsafe_b64decode(sent)
+    except (ValueError, binascii.Error):
+        return ""
+    half = len(both) // 2
+    return _combined(both[:half], both[half:]).decode("ascii", "replace") if len(both) == 2 * half else ""
+
+
+def _combined(mask: bytes, text: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(mask, text, strict=True))
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Set limits, cookie, CSRF protection, host check, proxy handling and headers."""
     app.config.update(_config(settings))
     app.session_interface = CookieSession()
-    csrf = CSRFProtect(app)
+    csrf = MaskedCSRF(app)
+    app.before_request(_refuse_nul)
     app.before_request(lambda: _refuse_forged(csrf))
     app.after_request(_Headers(settings, app.jinja_env.globals["asset_version"]))
     if settings.proxy_hops:
@@ -71,6 +136,12 @@ def _config(settings: Settings) -> dict[str, Any]:
     )
 
 
+def _refuse_nul() -> None:
+    """Refuse an address with a NUL in its query: nothing here has one, and PostgreSQL takes none."""
+    if any("\x00" in value for values in request.args.listvalues() for value in values):
+        raise Problem(400, "bad_request", "The address holds a character (NUL) that nothing here has.")
+
+
 def _refuse_forged(csrf: CSRFProtect) -> None:
     """Let a form in with its token, and JSON from our own pages or from no page at all."""
     if request.method not in UNSAFE or request.routing_exception is not None:
@@ -85,8 +156,16 @@ def _refuse_forged(csrf: CSRFProtect) -> None:
 
 def _refuse_foreign_origin() -> None:
     origin = request.headers.get("Origin")
-    if origin is not None and urllib.parse.urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is not None and parts_of(origin).netloc.lower() != request.host.lower():
         raise Problem(403, "foreign_origin", "Requests from pages of another site are refused.")
+
+
+def parts_of(url: str) -> urllib.parse.SplitResult:
+    """Split a URL that somebody sent; one that cannot be split has no parts."""
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError:
+        return urllib.parse.urlsplit("")
 
 
 class _Headers:
@@ -104,6 +183,8 @@ class _Headers:
         headers["Permissions-Policy"] = PERMISSIONS
         headers["Cross-Origin-Opener-Policy"] = "same-origin"
         headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        if request.is_secure:
+            headers["Strict-Transport-Security"] = f"max-age={YEAR_S}"
         if response.mimetype == "text/html":
             response.vary.update(("HX-Request", "HX-Target"))
         self._set_cache(response)
@@ -179,15 +260,16 @@ class Reader:
 def reader(settings: Settings, *keys: str) -> Reader:
     """Return who makes this request; `keys` are analyses that its path names."""
     named = frozenset(filter(None, [*keys, *request.args.getlist("analysis"), *request.form.getlist("analysis")]))
-    return Reader(browser_id(), named, _is_operator(settings))
+    return Reader(browser_id(), named, is_operator(settings))
 
 
-def _is_operator(settings: Settings) -> bool:
+def is_operator(settings: Settings) -> bool:
     """Whether the request carries the operator's token; without one set, whether it comes from this very machine."""
     if settings.operator_token is None:
         return not settings.proxy_hops and _is_local()
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    sent = request.headers.get("X-Operator-Token") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    # A program sends it as a bearer token, a browser as the password that it asks the operator for.
+    given = request.authorization
+    sent = request.headers.get("X-Operator-Token") or (given and (given.token or given.password)) or ""
     return hmac.compare_digest(sent.encode(), settings.operator_token.encode())
 
 
@@ -195,7 +277,7 @@ def _is_local() -> bool:
     """Whether client and host name are this machine's and no proxy stands between (a foreign name may be rebound)."""
     if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
         return False
-    name = urllib.parse.urlsplit(f"//{request.host}").hostname or ""
+    name = parts_of(f"//{request.host}").hostname or ""
     return _is_loopback(request.remote_addr or "") and (name == "localhost" or _is_loopback(name))
 
 

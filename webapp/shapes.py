@@ -12,22 +12,22 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from flask import current_app, url_for
+from flask import current_app, request
 from flask.json.provider import JSONProvider
 
 from tasks import evidence, lifecycle
 from tasks.analysis.audit import AuditRow
-from tasks.records import analyses, pairs, prices, results
+from tasks.records import analyses, listings, pairs, prices, results
 from tasks.records.models import Analysis
 from tasks.settings import Settings
+from webapp import reasons
 from webapp.display import iso
 
 TIMES = frozenset(
     ("created_at", "finished_at", "started_at", "enqueued_at", "computed_at", "at", "last_updated")
     + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b", "window_from", "window_to")
 )
-TOP_TOKENS = 24
-RESULTS_KEPT = 8
+COUNTS_KEPT = 256
 LookUp = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
 TOKEN_KEYS = ("mint", "status", "name", "symbol", "decimals", "image_url", "price_usd", "liquidity_usd") + (
     "volume_24h_usd", "market_cap_usd", "price_source", "last_updated", "stale", "attempts", "last_error"
@@ -146,8 +146,30 @@ def analysis_view(row: Analysis, wallets: Sequence[Mapping[str, Any]] | None = N
         "title": row.label or f"{row.wallets:,} wallets",
         "parameters": parameters(row),
         "wallets": [wallet(one) for one in wallets or ()],
-        "counts": analyses.state_counts(row.id) if wallets is None else {},
+        "counts": _state_counts(row) if wallets is None else {},
+        "cut": _cut(row) if wallets is None else 0,
     }
+
+
+def _state_counts(row: Analysis) -> Mapping[str, int]:
+    """Count the wallets by state; once for a complete analysis, which does not change and whose pages all say so."""
+    return _final_counts(row.key, row.id) if row.state == "complete" else analyses.state_counts(row.id)
+
+
+@lru_cache(COUNTS_KEPT)
+def _final_counts(key: str, analysis_id: int) -> Mapping[str, int]:
+    # The key goes along: another database numbers its analyses alike.
+    return analyses.state_counts(analysis_id)
+
+
+def _cut(row: Analysis) -> int:
+    """Count the wallets that are read as far as the limit of the history goes, and no further."""
+    return _final_cut(row.key, row.id) if row.state == "complete" else listings.cut(row.id, 0)[1]
+
+
+@lru_cache(COUNTS_KEPT)
+def _final_cut(key: str, analysis_id: int) -> int:
+    return listings.cut(analysis_id, 0)[1]
 
 
 def result_view(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +198,6 @@ def parameters(row: Analysis) -> dict[str, Any]:
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a result says in sum; all counts are over its kept pairs."""
     kept = result["summary"]
-    top = results.top_tokens(result["id"], TOP_TOKENS)
     return {
         "wallets": result["wallets"],
         "pairs": kept["pairs_total"],
@@ -186,7 +207,7 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
         "pairs_capital_over_0_5": kept["pairs_capital_over_0_5"],
         "median_overall": kept["median_overall"],
         "score_histogram": kept["score_histogram"],
-        "top_tokens": [{key: one[key] for key in ("mint", "wallets", "spent_sol")} for one in top],
+        "top_tokens": [{key: one[key] for key in ("mint", "wallets", "spent_sol")} for one in result["top_tokens"]],
         "token_frequency": kept["token_frequency"],
     }
 
@@ -203,12 +224,14 @@ def wallet_view(base: str, row: Mapping[str, Any]) -> dict[str, Any]:
     `base` is the analysis's page: building 10,000 links one by one takes a while.
     """
     url = f"{base}/wallets/{row['address']}"
-    retry_url = f"{url}/retry" if row["state"] in ("failed", "partial") else None
-    return wallet(row) | {"url": url, "retry_url": retry_url, "position": row["position"], "line": row["line"]}
+    again = row["state"] in ("failed", "partial") and not reasons.is_refused(row["reason"])
+    more = {"retry_url": f"{url}/retry" if again else None, "position": row["position"], "line": row["line"]}
+    return wallet(row) | {"reason": reasons.told(row["reason"]), "url": url} | more
 
 
 def analysis_url(analysis: Analysis) -> str:
-    return url_for("analyses.show", key=analysis.key)
+    """Return the page of an analysis. Written out: a page has hundreds of links below it, and each one counts."""
+    return f"{request.script_root}/analyses/{analysis.key}"
 
 
 def wallet_views(analysis: Analysis, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
@@ -219,19 +242,13 @@ def wallet_views(analysis: Analysis, positions: Collection[int] | None = None) -
 
 def wallet_rows(analysis: Analysis, positions: Collection[int] | None = None) -> list[dict[str, Any]]:
     """Return the wallets at these positions (None: all), in the order of the input, with clusters and places."""
-    found = places(analysis)
+    found = places(analysis, positions)
     return [row | found.get(row["position"], {}) for row in analyses.wallets(analysis.id, positions)]
 
 
-def places(analysis: Analysis) -> dict[int, dict[str, Any]]:
+def places(analysis: Analysis, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
     """Return position → {"cluster", "x", "y"} under the result that readers see; empty while there is none."""
-    return {} if analysis.result_id is None else _places(analysis.key, analysis.result_id)
-
-
-@lru_cache(RESULTS_KEPT)
-def _places(key: str, result_id: int) -> dict[int, dict[str, Any]]:
-    """Read the cluster and place of every wallet. The key goes along: another database numbers its results alike."""
-    return results.wallets(result_id)
+    return {} if analysis.result_id is None else results.wallets(analysis.result_id, positions)
 
 
 def intake_row(row: Any) -> dict[str, Any]:
@@ -244,10 +261,14 @@ def intake_row(row: Any) -> dict[str, Any]:
 
 
 def pair(row: Mapping[str, Any], address_a: str, address_b: str) -> dict[str, Any]:
-    """Return a pair; `leader` is an address, None where neither was first more often."""
+    """Return a pair; `leader` is an address, None where neither was first more often.
+
+    `cluster_edge` says whether the pair is one of those that hold a cluster together.
+    """
     measures = {key: row[key] for key in ("shared", *pairs.MEASURES)}
     measures["leader"] = {1: address_a, 2: address_b}.get(row["leader"])
-    return {"wallet_a": address_a, "wallet_b": address_b} | measures | {"insights": row["insights"]}
+    found = {"insights": row["insights"], "cluster_edge": row["edge"]}
+    return {"wallet_a": address_a, "wallet_b": address_b} | measures | found
 
 
 def pair_views(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -258,7 +279,7 @@ def pair_views(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> list[di
 
 def pair_view(analysis: Analysis, row: Mapping[str, Any], a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     """Return one pair for a page."""
-    url = url_for("pairs.show", key=analysis.key, a=a["address"], b=b["address"])
+    url = f"{analysis_url(analysis)}/pairs/{a['address']}/{b['address']}"
     return pair(row, a["address"], b["address"]) | {"a": a, "b": b, "url": url}
 
 

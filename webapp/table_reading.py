@@ -103,6 +103,8 @@ def _says_nothing(record: str) -> bool:
     start = record[:_HEAD].lstrip()
     if start[:1].isalnum():
         return False
+    if start.startswith("#"):  # before the slower look at what cannot be seen: a list may be all comments
+        return True
     visible = INVISIBLE.sub("", start).lstrip()
     return visible.startswith("#") or not (visible or record[_HEAD:].strip())
 

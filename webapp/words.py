@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from tasks.sources.names import LONGEST_NAME, clean_name
 
+MOST_KEPT = 8_192
 OUTCOMES = (("resolved", "resolved"), ("unlisted", "without a market"), ("failed", "failed"))
 
 
+@lru_cache(MOST_KEPT)
 def plain_text(text: str | None, most: int = LONGEST_NAME) -> str:
     """Write a stranger's words on one line, without what cannot be seen or turns the direction, cut with an ellipsis.
 
@@ -44,3 +48,14 @@ def sentence(text: str) -> str:
     """Begin a reason with a capital and end it with a full stop, as a line of its own is written."""
     text = text[:1].upper() + text[1:]
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def rounded_parts(parts: Sequence[float], digits: int = 3) -> list[float]:
+    """Round the parts of a sum so that they still add up to it rounded; what is cut most is rounded up."""
+    unit = 10**digits
+    whole = [math.floor(part * unit + 1e-9) for part in parts]
+    lacking = round(sum(parts) * unit) - sum(whole)
+    order = sorted(range(len(parts)), key=lambda place: whole[place] - parts[place] * unit)
+    for place in order[:lacking]:
+        whole[place] += 1
+    return [number / unit for number in whole]

@@ -153,10 +153,10 @@ def _reason(side: Side, *, excluded: bool, priced: bool, inside: bool) -> Reason
         return "transfer"
     if excluded:
         return "excluded mint"
-    if not priced:
-        return "unpriced"
     if not inside:
         return "outside window"
+    if not priced:
+        return "unpriced"
     return "sell" if side == "sell" else None
 
 

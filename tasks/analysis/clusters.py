@@ -45,13 +45,18 @@ class Cluster:
     edge_b: Integers
     edge_weight: Floats
 
-    def holding(self, member: int) -> tuple[Integers, Floats]:
-        """Give the partners whose edges hold a member, strongest first, and the weights; none for a stranger."""
-        inside = (self.edge_a == member) | (self.edge_b == member)
-        partners = np.where(self.edge_a == member, self.edge_b, self.edge_a)[inside]
-        weights = self.edge_weight[inside]
-        order = np.lexsort((partners, -ranked(weights)))
-        return partners[order], weights[order]
+    def held_by(self) -> tuple[Integers, Floats, Integers]:
+        """Give for each member the partner of the strongest edge that holds it, its weight, and how many edges do.
+
+        Three arrays in the order of `members`; of equally strong edges the partner with the smallest number counts.
+        """
+        ends, partners = np.concatenate([self.edge_a, self.edge_b]), np.concatenate([self.edge_b, self.edge_a])
+        weights = np.tile(self.edge_weight, 2)
+        order = np.lexsort((partners, -ranked(weights), ends))
+        found, first, counts = np.unique(ends[order], return_index=True, return_counts=True)
+        strongest = order[first]
+        at = np.searchsorted(found, self.members)  # each member has an edge inside, or it would be none
+        return partners[strongest][at], weights[strongest][at], counts[at]
 
 
 @dataclass(frozen=True, slots=True)

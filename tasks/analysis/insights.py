@@ -90,7 +90,10 @@ def sentence(slug: str, pair: Pair) -> str:
 
 
 def against(pair: Pair) -> list[str]:
-    """Say what speaks against any insight about a pair, or limits it: a sentence for each thing there is."""
+    """Say what speaks against any insight about a pair, or limits it: a sentence for each thing there is.
+
+    What chance alone would give is told only where it may explain the pair: else it speaks for it.
+    """
     told = (_not_shared(pair), _capital_elsewhere(pair), _chance(pair), *_timing(pair))
     return [text for text in told if text]
 
@@ -237,13 +240,15 @@ def _capital_elsewhere(pair: Pair) -> str | None:
     )
 
 
-def _chance(pair: Pair) -> str:
+def _chance(pair: Pair) -> str | None:
     expected, q_value = _known(pair, "expected"), _known(pair, "q_value")
     if expected is None:
         return "How many tokens the two would share by chance is not known: not enough data."
     text = f"Two wallets with so many tokens would share {_mean(expected)} by chance; these share {pair['shared']:,}"
-    if q_value is None or q_value < CHANCE_Q_BELOW:
-        return f"{text}."
+    if q_value is None:
+        return f"{text}; whether chance explains that is not known."
+    if q_value < CHANCE_Q_BELOW:
+        return None
     return f"{text}, which chance may explain (q {_probability(q_value)})."
 
 
@@ -259,7 +264,7 @@ def _timing(pair: Pair) -> Iterator[str]:
     elif p_value >= TIMING_P_BELOW:
         yield f"Chance may explain the {_count(int(matched), 'matched trade')} (p {_probability(p_value)})."
     if share is None or round(share, RANK_DIGITS) < LEAD_SHARE:
-        yield f"Neither was first in {_percent(LEAD_SHARE)} of the matched trades."
+        yield f"Neither was first in as many as {_percent(LEAD_SHARE)} of the matched trades."
 
 
 def _shares(pair: Pair) -> str:

@@ -19,6 +19,8 @@ from scipy.sparse import csr_matrix
 from tasks.analysis.keeping import Floats, Integers
 
 Flags = NDArray[np.bool_]
+Numbers = NDArray[Any]
+"""Integers of any width: there is one of each for every trade, so that they are held as narrow as they may be."""
 
 NEVER = 2**62
 """Seconds: the time of a trade that there is not, and the gap to it."""
@@ -28,26 +30,26 @@ NEVER = 2**62
 class Trades:
     """Trades as equally long arrays of integers, in any order.
 
-    `index` is the place of the transaction in its slot, -1 where unknown; `rank` the place of the signature among
-    all signatures as strings, equal for trades of one transaction. A wallet, mint, side and rank occur once.
+    `index` is the place of the transaction in its slot, -1 where unknown; `rank` orders the signatures of a wallet as
+    strings, equal for trades of one transaction. A wallet, mint, side and rank occur once.
     """
 
-    wallet: Integers
-    mint: Integers
-    side: Integers
-    time: Integers
-    slot: Integers
-    index: Integers
-    rank: Integers
+    wallet: Numbers
+    mint: Numbers
+    side: Numbers
+    time: Numbers
+    slot: Numbers
+    index: Numbers
+    rank: Numbers
 
     def __len__(self) -> int:
         return len(self.wallet)
 
-    def at(self, positions: Integers) -> Trades:
+    def at(self, positions: Numbers) -> Trades:
         """Give the trades at some positions, in their order."""
         return Trades(*(column[positions] for column in self.columns()))
 
-    def columns(self) -> tuple[Integers, ...]:
+    def columns(self) -> tuple[Numbers, ...]:
         """Give the arrays in the order of their names above."""
         return self.wallet, self.mint, self.side, self.time, self.slot, self.index, self.rank
 
@@ -70,9 +72,13 @@ class Histories:
     last: Integers
     moment_start: Integers
     moment_count: Integers
-    moment_time: Integers
-    moment_trade: Integers
-    moment_size: Integers
+    moment_time: Numbers
+    moment_trade: Numbers
+    moment_size: Numbers
+
+    def of_moments(self) -> tuple[Numbers, ...]:
+        """Give the time of each moment, its first trade and how many it has."""
+        return self.moment_time, self.moment_trade, self.moment_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,8 @@ class Matched:
 def build_histories(trades: Trades, crowd: Floats, wallets_least: int) -> Histories:
     """Order and cut trades, `crowd` being one number a trade; `wallets_least`: at least so many wallets get rows."""
     mint_count = int(trades.mint.max(initial=-1)) + 1
-    order = np.lexsort((trades.rank, trades.time, (trades.wallet * mint_count + trades.mint) * 2 + trades.side))
+    series = (trades.wallet.astype(np.int64) * mint_count + trades.mint) * 2 + trades.side
+    order = np.lexsort((trades.rank, trades.time, series))
     ordered = trades.at(order)
     row_opens = _changes(ordered.wallet, ordered.mint)
     row_count = int(np.count_nonzero(row_opens))
@@ -141,8 +148,8 @@ def build_histories(trades: Trades, crowd: Floats, wallets_least: int) -> Histor
         moment_start=(np.cumsum(moment_count) - moment_count).reshape(by_side),
         moment_count=moment_count.reshape(by_side),
         moment_time=ordered.time[moment_trade],
-        moment_trade=moment_trade,
-        moment_size=np.diff(np.append(moment_trade, len(ordered))),
+        moment_trade=narrowed(moment_trade),
+        moment_size=narrowed(np.diff(np.append(moment_trade, len(ordered)))),
     )
 
 
@@ -153,6 +160,14 @@ def share_mints(histories: Histories, a: Integers, b: Integers) -> Shared:
     left, right = rows[a].multiply(present[b]), present[a].multiply(rows[b])
     pair = np.repeat(np.arange(len(a), dtype=np.int64), np.diff(left.indptr))
     return Shared(pair, left.data - 1, right.data - 1)
+
+
+def share_two(histories: Histories) -> Shared:
+    """Find the same of wallets 0 and 1 alone: a product of sparse matrices takes milliseconds to set up."""
+    mints, numbers, starts = histories.rows.indices, histories.rows.data, histories.rows.indptr
+    a, b = slice(starts[0], starts[1]), slice(starts[1], starts[2])
+    _, in_a, in_b = np.intersect1d(mints[a], mints[b], assume_unique=True, return_indices=True)
+    return Shared(np.zeros(len(in_a), dtype=np.int64), numbers[a][in_a] - 1, numbers[b][in_b] - 1)
 
 
 def match_shared(histories: Histories, shared: Shared, window_s: int) -> Matched:
@@ -197,7 +212,14 @@ def sums(group: Integers, numbers: NDArray[Any], group_count: int) -> Floats:
     return np.bincount(group, weights=numbers, minlength=group_count).astype(np.float64, copy=False)
 
 
-def _changes(*columns: Integers) -> NDArray[np.bool_]:
+def narrowed(numbers: Numbers) -> Numbers:
+    """Give integers in half the width, where they fit into it."""
+    narrow = np.iinfo(np.int32)
+    fits = not len(numbers) or (numbers.min() >= narrow.min and numbers.max() <= narrow.max)
+    return numbers.astype(np.int32) if fits else numbers
+
+
+def _changes(*columns: Numbers) -> NDArray[np.bool_]:
     """Mark where one of the columns differs from the place before; the first place is marked."""
     changed = np.ones(len(columns[0]), dtype=np.bool_)
     changed[1:] = False
@@ -206,7 +228,7 @@ def _changes(*columns: Integers) -> NDArray[np.bool_]:
     return changed
 
 
-def _ends(time: Integers, count: Integers) -> tuple[Integers, Integers]:
+def _ends(time: Numbers, count: Integers) -> tuple[Integers, Integers]:
     """Give the first and the last time of each of the series that lie one after another, `count` trades long."""
     stop = np.cumsum(count)
     first, last = np.full(len(count), NEVER), np.full(len(count), -NEVER)
@@ -215,7 +237,7 @@ def _ends(time: Integers, count: Integers) -> tuple[Integers, Integers]:
     return first, last
 
 
-def _row_matrix(wallet: Integers, mint: Integers, wallets_least: int, mint_count: int) -> csr_matrix:
+def _row_matrix(wallet: Numbers, mint: Numbers, wallets_least: int, mint_count: int) -> csr_matrix:
     shape = (max(wallets_least, int(wallet.max(initial=-1)) + 1), mint_count)
     starts = np.concatenate([[0], np.cumsum(np.bincount(wallet, minlength=shape[0]))])
     return csr_matrix((np.arange(1, len(wallet) + 1), mint, starts), shape=shape)
@@ -228,9 +250,8 @@ def _moments(histories: Histories, place: Integers, row: Integers, side: Integer
     return (
         np.repeat(np.arange(len(place), dtype=np.int64), size),
         np.full(len(moment), of_b, dtype=np.int64),
-        histories.moment_time[moment],
-        histories.moment_trade[moment],
-        histories.moment_size[moment],
+        # Wide again: sums of these may be larger than what they are added up from.
+        *(column[moment].astype(np.int64) for column in histories.of_moments()),
     )
 
 

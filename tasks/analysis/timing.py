@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import pdtrc
 
+from tasks.analysis.crowding import Crowd, distinct
 from tasks.analysis.keeping import Floats, Integers
 from tasks.analysis.matching import (
-    NEVER,
     Histories,
     Shared,
     Trades,
     build_histories,
     match_shared,
     share_mints,
+    share_two,
     sums,
 )
 
-LEAST_BACKGROUND_WALLETS = 30
-"""From so many wallets on, a mint and side shows by itself when it was crowded."""
 CHUNK_TRADES = 500_000
 """Trades of both wallets of all pairs that are set against each other at once."""
 
@@ -87,16 +86,9 @@ def crowding(trades: Trades, background: Background, window_s: int) -> Floats:
 
     In [0, 1]; a mint that is not in the background gives 1, no trade an empty array.
     """
-    groups, group = np.unique(background.mint * 2 + background.side, return_inverse=True)
-    wanted = trades.mint * 2 + trades.side
-    place = np.searchsorted(groups, wanted)
-    place[place == len(groups)] = 0
-    crowded = np.zeros(len(trades), dtype=np.bool_)
-    share = np.zeros(len(trades))
-    if len(groups):
-        crowded = (_wallets(group, background.wallet) >= LEAST_BACKGROUND_WALLETS)[place] & (groups[place] == wanted)
-        share[crowded] = _shares_within(group, background.time, place[crowded], trades.time[crowded], window_s)
-    return np.where(crowded, share, _shares_of_span(trades, background, window_s))
+    crowd = Crowd(trades, window_s)
+    crowd.add(background.wallet, background.mint, background.side, background.time)
+    return crowd.shares()
 
 
 def measure(trades: Trades, crowd: Floats, a: ArrayLike, b: ArrayLike, window_s: int) -> Timing:
@@ -128,7 +120,7 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[Match]:
     ]
     both = Trades(*(np.concatenate(columns) for columns in zip(*sides, strict=True)))
     histories = build_histories(both, np.zeros(len(both)), 2)
-    found = match_shared(histories, share_mints(histories, np.array([0]), np.array([1])), window_s)
+    found = match_shared(histories, share_two(histories), window_s)
     left, right = histories.trades.at(found.trade_a), histories.trades.at(found.trade_b)
     lead = _lead(left, right)
     pairs = ((left.rank, right.rank), (left.time, right.time))
@@ -145,40 +137,6 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[Match]:
             strict=True,
         )
     ]
-
-
-def _wallets(group: Integers, wallet: Integers) -> Integers:
-    """Count the different wallets of every group."""
-    width = int(wallet.max(initial=0)) + 1
-    return np.bincount(_distinct(group * width + wallet) // width)
-
-
-def _distinct(keys: Integers) -> Integers:
-    """Give the different keys, none of them negative, in order; faster than `np.unique` on many."""
-    ordered = np.sort(keys)
-    distinct: Integers = ordered[np.diff(ordered, prepend=-1) != 0]
-    return distinct
-
-
-def _shares_within(group: Integers, time: Integers, place: Integers, at: Integers, window_s: int) -> Floats:
-    """Give the share of the trades of group `place` that lie within the window of `at`."""
-    start, width = int(time.min()), int(np.ptp(time)) + 2
-    # The last of the `width` places of a group stays free, so that times outside the background count nothing.
-    sorted_places = np.sort(group * width + time - start)
-    low = place * width + np.clip(at - window_s - start, 0, width - 1)
-    high = place * width + np.clip(at + window_s - start, -1, width - 1)
-    within = np.searchsorted(sorted_places, high, side="right") - np.searchsorted(sorted_places, low, side="left")
-    return np.asarray(within / np.bincount(group)[place], dtype=np.float64)
-
-
-def _shares_of_span(trades: Trades, background: Background, window_s: int) -> Floats:
-    """Give for each trade the part of its mint's life that the window covers, at most 1."""
-    mint_count = int(max(background.mint.max(initial=-1), trades.mint.max(initial=-1))) + 1
-    first, last = np.full(mint_count, NEVER), np.full(mint_count, -NEVER)
-    np.minimum.at(first, background.mint, background.time)
-    np.maximum.at(last, background.mint, background.time)
-    span = np.maximum(last, first) - first
-    return np.where(span > 2 * window_s, 2 * window_s / np.maximum(span, 1), 1.0)[trades.mint]
 
 
 def _lead(a: Trades, b: Trades) -> Integers:
@@ -202,7 +160,7 @@ def _timing(histories: Histories, a: Integers, b: Integers, window_s: int) -> di
     mint_count = max(1, histories.rows.shape[1])
     return {
         "matched": matched,
-        "matched_mints": np.bincount(_distinct(found.pair * mint_count + left.mint) // mint_count, minlength=pairs),
+        "matched_mints": np.bincount(distinct(found.pair * mint_count + left.mint) // mint_count, minlength=pairs),
         "matched_share": _ratio(matched, fewer),
         "same_slot": np.bincount(found.pair[left.slot == right.slot], minlength=pairs),
         "median_lag_s": _medians(found.pair, right.time - left.time, matched),

@@ -1,4 +1,4 @@
-"""The log of jobs: pages of it, who waits for a job, and how fast the syncs of an analysis go. Changes nothing."""
+"""The log of jobs: pages of it, and who waits for a job. Changes nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, Case, chunked, fn
+from peewee import JOIN, chunked, fn
 
 from tasks.errors import InputError, NotFound
 from tasks.records import database
-from tasks.records.models import LIVE_JOB, Analysis, Job, JobAnalysis, JobEvent
+from tasks.records.models import Analysis, Job, JobAnalysis, JobEvent
 
 CHUNK = 400
 FIELDS = (
@@ -30,6 +30,11 @@ FIELDS = (
     Job.finished_at,
     Job.counts,
 )
+NAMES = tuple(field.column_name for field in FIELDS)
+ENRICHMENT_READ = (
+    f"SELECT {', '.join(f'j.{name}' for name in NAMES)} FROM job_analysis ja JOIN job j ON j.id = ja.job_id "
+    "WHERE ja.analysis_id = ? AND j.queue = 'enrichment' ORDER BY j.enqueued_at DESC, j.id DESC LIMIT ?"
+)
 _CURSOR = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)-([0-9a-f]{1,64})")
 
 
@@ -43,46 +48,43 @@ class Waiter:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How far the syncs made for an analysis are, in transactions.
-
-    `known` is what is still to come of the live jobs whose size is known, `unknown` the number of the others;
-    `mean_size` is the mean over those known, None when none is.
-    """
-
-    done: int
-    elapsed_s: float
-    known: int
-    unknown: int
-    mean_size: float | None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Return the time that the rest takes at the rate so far, None until something was measured."""
-        if not self.done or self.elapsed_s <= 0 or (self.unknown and self.mean_size is None):
-            return None
-        return (self.known + self.unknown * (self.mean_size or 0)) * self.elapsed_s / self.done
-
-
 def jobs_page(
-    *, state: str | None = None, kind: str | None = None, after: str | None = None, limit: int = 50
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    analysis: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of jobs, the newest first, and the cursor of the next page.
 
-    Raises InputError for an `after` that is not one of ours.
+    `analysis` is the key of one: only what was done for it; a key that nothing has gives no job. Raises InputError for
+    an `after` that is not one of ours.
     """
-    query = Job.select(*FIELDS)
+    query = _narrowed(Job.select(*FIELDS), kind, analysis)
     if state:
         query = query.where(Job.state == state)
-    if kind:
-        query = query.where(Job.kind == kind)
     if after:
         at, job_id = _read_cursor(after)
         query = query.where((Job.enqueued_at < at) | ((Job.enqueued_at == at) & (Job.id < job_id)))
     rows = _rows(query.order_by(Job.enqueued_at.desc(), Job.id.desc()).limit(limit + 1))
     last = rows[limit - 1] if len(rows) > limit else None
     return rows[:limit], f"{last['enqueued_at']!r}-{last['id']}" if last else None
+
+
+def state_counts(*, kind: str | None = None, analysis: str | None = None) -> dict[str, int]:
+    """Return state → how many jobs are in it, of those that `jobs_page` would list; a state of none is absent."""
+    query = _narrowed(Job.select(Job.state, fn.COUNT(Job.id)), kind, analysis)
+    return dict(list(query.group_by(Job.state).tuples()))
+
+
+def _narrowed(query: Any, kind: str | None, analysis: str | None) -> Any:
+    if kind:
+        query = query.where(Job.kind == kind)
+    if analysis:
+        mine = JobAnalysis.select(JobAnalysis.job_id).join(Analysis, on=(Analysis.id == JobAnalysis.analysis_id))
+        query = query.where(Job.id.in_(mine.where(Analysis.key == analysis)))
+    return query
 
 
 def _read_cursor(text: str) -> tuple[float, str]:
@@ -102,14 +104,17 @@ def job(job_id: str) -> dict[str, Any]:
 
 def _rows(query: Any) -> list[dict[str, Any]]:
     """Read jobs, with their counts as a mapping."""
-    return [{**row, "counts": json.loads(row["counts"]) if row["counts"] else None} for row in query.dicts()]
+    return [_with_counts(row) for row in query.dicts()]
+
+
+def _with_counts(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "counts": json.loads(row["counts"]) if row["counts"] else None}
 
 
 def enrichment_jobs(analysis_id: int, most: int = 20) -> list[dict[str, Any]]:
     """Return the jobs that asked for the tokens of an analysis, the newest first; rows as of `job`."""
-    query = Job.select(*FIELDS).join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
-    mine = (JobAnalysis.analysis_id == analysis_id) & (Job.queue == "enrichment")
-    return _rows(query.where(mine).order_by(Job.enqueued_at.desc(), Job.id.desc()).limit(most))
+    rows = database.rows(ENRICHMENT_READ, analysis_id, most)
+    return [_with_counts(dict(zip(NAMES, row, strict=True))) for row in rows]
 
 
 def events(job_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
@@ -135,34 +140,3 @@ def waiters(job_ids: Collection[str]) -> dict[str, list[Waiter]]:
         for job_id, analysis_id, key, owner, label in query.tuples():
             found[job_id].append(Waiter(analysis_id, key, owner, label))
     return found
-
-
-def pace(analysis_id: int) -> Pace:
-    """Measure the syncs of an analysis; one without syncs has done nothing in no time."""
-    live = Job.state.in_(LIVE_JOB)
-    size = fn.COALESCE(Job.total, Case(None, [(live, None)], Job.done))
-    query = (
-        Job.select(
-            fn.COALESCE(fn.SUM(Job.done), 0),
-            fn.MIN(Job.started_at),
-            fn.COALESCE(fn.SUM(Case(None, [(live & Job.total.is_null(False), Job.total - Job.done)], 0)), 0),
-            fn.COALESCE(fn.SUM(Case(None, [(live & Job.total.is_null(), 1)], 0)), 0),
-            fn.AVG(size),
-        )
-        .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
-        .where(JobAnalysis.analysis_id == analysis_id, Job.kind == "sync")
-    )
-    done, started_at, known, unknown, mean = next(iter(query.tuples()))
-    elapsed_s = 0.0 if started_at is None else database.now_s() - started_at
-    return Pace(int(done), elapsed_s, max(0, int(known)), int(unknown), None if mean is None else float(mean))
-
-
-def stage_jobs(analysis_id: int) -> dict[str, dict[str, Any]]:
-    """Return kind → the newest job of an analysis of that kind, syncs left out; with `state`, `done` and `total`."""
-    query = (
-        Job.select(Job.kind, Job.state, Job.done, Job.total, Job.error)
-        .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
-        .where(JobAnalysis.analysis_id == analysis_id, Job.kind != "sync")
-        .order_by(Job.enqueued_at, Job.id)
-    )
-    return {row["kind"]: row for row in query.dicts()}

@@ -10,12 +10,39 @@ from typing import Any
 from peewee import JOIN, chunked, fn
 
 from tasks.errors import NotFound
-from tasks.records import database
-from tasks.records.models import LIVE_JOB, Analysis, AnalysisIntake, AnalysisWallet, Job, JobAnalysis, Wallet
+from tasks.records import bulk, database
+from tasks.records.models import (
+    LIVE_JOB,
+    Allocation,
+    Analysis,
+    AnalysisIntake,
+    AnalysisWallet,
+    Job,
+    JobAnalysis,
+    ResultCluster,
+    Wallet,
+)
 
 LIVE = ("syncing", "provisional", "analysing")
 CHUNK = 500
-ENDED_WALLET = ("synced", "partial", "failed")
+ANALYSIS_NAMES = tuple(Analysis._meta.sorted_field_names)
+ANALYSIS_READ = f"SELECT {database.columns(Analysis._meta.sorted_fields)} FROM analysis WHERE key = ?"
+WALLET_NAMES = tuple(AnalysisWallet._meta.sorted_field_names)
+WALLET_READ = (
+    f"SELECT {database.columns(AnalysisWallet._meta.sorted_fields)} FROM analysis_wallet "
+    "WHERE analysis_id = ? AND wallet_id = (SELECT id FROM wallet WHERE address = ?)"
+)
+INTAKE_READ = "SELECT rejected, duplicates FROM analysis_intake WHERE analysis_id = ?"
+NEVER_READ = "It was never read, and running again reads nothing; press Retry to read it."
+FROZEN = ("sync_no", "newest_slot", "newest_signature", "oldest_slot", "oldest_signature", "holdings")
+WALLET_KEYS = ("position", "wallet_id", "address", "label", "line", "state", "reason", "truncated") + (
+    "transactions", "trades", "mints"
+)  # fmt: skip
+
+WALLETS_READ = (
+    'SELECT w."position", w.wallet_id, a.address, w.label, w.line, w.state, w.reason, w.truncated, w.transactions, '
+    "w.trades, w.mints FROM analysis_wallet w JOIN wallet a ON a.id = w.wallet_id WHERE w.analysis_id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +124,7 @@ def _wallet_states(wallet_ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
     for part in chunked(wallet_ids, CHUNK):
         query = Wallet.select(Wallet.id, Wallet.state, Wallet.reason, Wallet.truncated, Wallet.transactions)
         for wallet_id, state, *rest in query.where(Wallet.id.in_(part)).tuples():
-            found[wallet_id] = (state or "failed", *rest)
+            found[wallet_id] = (state, *rest) if state else ("failed", NEVER_READ, *rest[1:])
     return found
 
 
@@ -118,10 +145,10 @@ def set_wallet_state(wallet_id: int, analysis_ids: Sequence[int], state: str) ->
 
 def by_key(key: str) -> Analysis:
     """Return the analysis with this public id. Raises NotFound."""
-    found: Analysis | None = Analysis.get_or_none(Analysis.key == key)
-    if found is None:
+    rows = database.rows(ANALYSIS_READ, key)
+    if not rows:
         raise NotFound("There is no such analysis. Check the link.")
-    return found
+    return Analysis(**dict(zip(ANALYSIS_NAMES, rows[0], strict=True)))
 
 
 def by_idempotency_key(key: str) -> Analysis | None:
@@ -131,15 +158,15 @@ def by_idempotency_key(key: str) -> Analysis | None:
 
 
 def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
-    """Return a browser's newest analyses: key, label, state, created_at, wallets, incomplete (count)."""
+    """Return a browser's newest analyses: key, label, state, created_at, wallets, parent_id, incomplete, clusters."""
     bad = (
         AnalysisWallet.select(fn.count(AnalysisWallet.position))
         .where(AnalysisWallet.analysis_id == Analysis.id, AnalysisWallet.state.in_(("failed", "partial")))
     )  # fmt: skip
+    clusters = ResultCluster.select(fn.count(ResultCluster.number)).where(ResultCluster.result_id == Analysis.result_id)
+    shown = (Analysis.key, Analysis.label, Analysis.state, Analysis.created_at, Analysis.wallets, Analysis.parent_id)
     query = (
-        Analysis.select(
-            Analysis.key, Analysis.label, Analysis.state, Analysis.created_at, Analysis.wallets, bad.alias("incomplete")
-        )
+        Analysis.select(*shown, bad.alias("incomplete"), clusters.alias("clusters"))
         .where(Analysis.owner == owner)
         .order_by(Analysis.id.desc())
         .limit(most)
@@ -147,10 +174,22 @@ def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
     return list(query.dicts())
 
 
+def troubled(analysis_id: int) -> dict[str, int]:
+    """Return address → wallet id of the wallets that failed or were read in part, in the order of the input."""
+    w = AnalysisWallet
+    query = (
+        w.select(Wallet.address, w.wallet_id)
+        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
+        .where(w.analysis_id == analysis_id, w.state.in_(("failed", "partial")))
+        .order_by(w.line, w.position)
+    )
+    return dict(query.tuples())
+
+
 def intake_rows(analysis_id: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rejected and the duplicate rows of the input, each {"line", "text", "reason"}."""
-    row = AnalysisIntake.get_by_id(analysis_id)
-    return json.loads(row.rejected), json.loads(row.duplicates)
+    ((rejected, duplicates),) = database.rows(INTAKE_READ, analysis_id)
+    return json.loads(rejected), json.loads(duplicates)
 
 
 def wallets(analysis_id: int, positions: Collection[int] | None = None) -> list[dict[str, Any]]:
@@ -160,31 +199,22 @@ def wallets(analysis_id: int, positions: Collection[int] | None = None) -> list[
 
     Keys: position, wallet_id, address, label, line, state, reason, truncated, transactions, trades, mints.
     """
-    w = AnalysisWallet
-    query = (
-        w.select(
-            w.position, w.wallet_id, Wallet.address, w.label, w.line, w.state, w.reason, w.truncated,
-            w.transactions, w.trades, w.mints,
-        )
-        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
-        .where(w.analysis_id == analysis_id)
-        .order_by(w.line, w.position)
-    )  # fmt: skip
-    if positions is not None:
-        query = query.where(w.position.in_(sorted(positions)))
-    return list(query.dicts())
+    some = "" if positions is None else f'AND w."position" IN {database.listed(sorted(positions)).sql}'
+    found = database.rows(f'{WALLETS_READ} {some} ORDER BY w.line, w."position"', analysis_id)
+    rows = [dict(zip(WALLET_KEYS, row, strict=True)) for row in found]
+    for row in rows:
+        row["truncated"] = bool(row["truncated"])  # SQLite's own answer is a number
+    return rows
 
 
 def wallet(analysis_id: int, address: str) -> AnalysisWallet:
     """Return one wallet of an analysis. Raises NotFound when it is not among them."""
-    query = AnalysisWallet.select(AnalysisWallet, Wallet.address).join(
-        Wallet, JOIN.INNER, on=(Wallet.id == AnalysisWallet.wallet_id), attr="wallet"
-    )
-    found: AnalysisWallet | None = query.where(
-        AnalysisWallet.analysis_id == analysis_id, Wallet.address == address
-    ).get_or_none()
-    if found is None:
+    rows = database.rows(WALLET_READ, analysis_id, address)
+    if not rows:
         raise NotFound("This wallet is not part of the analysis.")
+    found = AnalysisWallet(**dict(zip(WALLET_NAMES, rows[0], strict=True)))
+    found.truncated = bool(found.truncated)  # SQLite's own answer is a number
+    found.wallet = Wallet(id=found.wallet_id, address=address)
     return found
 
 
@@ -218,7 +248,10 @@ def _is_live(kind: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ReadWallet:
-    """A wallet that was read, with the data of it that are there now: finished syncs, bounds, holdings as JSON text."""
+    """A wallet that was read, with the data of it that are there now: finished syncs, bounds, holdings as JSON text.
+
+    `transactions` is of how many its history is.
+    """
 
     position: int
     wallet_id: int
@@ -228,6 +261,7 @@ class ReadWallet:
     oldest_slot: int | None
     oldest_signature: str | None
     holdings: str | None
+    transactions: int
 
 
 def read_wallets(analysis_id: int) -> Iterator[ReadWallet]:
@@ -235,13 +269,35 @@ def read_wallets(analysis_id: int) -> Iterator[ReadWallet]:
     w = AnalysisWallet
     bounds = (Wallet.newest_slot, Wallet.newest_signature, Wallet.oldest_slot, Wallet.oldest_signature)
     query = (
-        w.select(w.position, Wallet.id, Wallet.syncs, *bounds, Wallet.holdings)
+        w.select(w.position, Wallet.id, Wallet.syncs, *bounds, Wallet.holdings, Wallet.transactions)
         .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
         .where(w.analysis_id == analysis_id, w.state.in_(("synced", "partial")), Wallet.syncs > 0)
         .order_by(w.position)
     )
     for row in list(query.tuples()):
         yield ReadWallet(*row)
+
+
+def trade_counts(result_id: int) -> dict[int, tuple[int, int]]:
+    """Return position → how many trades and mints of the wallet a result counted; a wallet without any is not there."""
+    a = Allocation
+    query = a.select(a.position, fn.sum(a.buys + a.sells), fn.count(a.mint_id)).where(a.result_id == result_id)
+    rows = database.db.execute(query.group_by(a.position)).fetchall()
+    return {position: (int(trades), mints) for position, trades, mints in rows}
+
+
+def freeze(analysis_id: int, read: Sequence[ReadWallet], counts: Mapping[int, tuple[int, int]]) -> None:
+    """Keep with an analysis which data its result saw, so that later syncs change nothing in its evidence.
+
+    `counts` as `trade_counts` gives them. Call it in the transaction that shows the result.
+    """
+    w = AnalysisWallet
+    fields = [getattr(w, name) for name in (*FROZEN, "trades", "mints")]
+    rows = (
+        (*(getattr(one, name) for name in FROZEN), *counts.get(one.position, (0, 0)), analysis_id, one.position)
+        for one in read
+    )
+    bulk.update((w.analysis_id, w.position), fields, rows)
 
 
 def without_job(kind: str, within_s: float) -> list[Analysis]:
@@ -253,41 +309,6 @@ def without_job(kind: str, within_s: float) -> list[Analysis]:
 
 def state_counts(analysis_id: int) -> dict[str, int]:
     """Return how many wallets of an analysis are in each state."""
-    w = AnalysisWallet
-    query = w.select(w.state, fn.count(w.position)).where(w.analysis_id == analysis_id).group_by(w.state)
-    return {state: count for state, count in query.tuples()}
-
-
-def progress_rows(analysis_id: int) -> list[dict[str, Any]]:
-    """Return, in the order of the input, how far the sync of each wallet is.
-
-    Keys: address, label, line, state, reason, truncated, done, total (None when not known).
-    """
-    w = AnalysisWallet
-    query = (
-        w.select(Wallet.address, w.label, w.line, w.state, w.reason, w.truncated, w.transactions)
-        .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
-        .where(w.analysis_id == analysis_id)
-        .order_by(w.line, w.position)
-    )
-    syncs = _live_syncs(analysis_id)
-    rows = list(query.dicts())
-    for row in rows:
-        read = row.pop("transactions")
-        row["done"], row["total"] = (
-            (read, read) if row["state"] in ENDED_WALLET else syncs.get(row["address"], (0, None))
-        )
-    return rows
-
-
-def _live_syncs(analysis_id: int) -> dict[str, tuple[int, int | None]]:
-    """Return address → transactions done and in all, for the wallets of an analysis that are being read.
-
-    Apart from the wallets, since a join by subject costs seconds for 10,000 of them.
-    """
-    query = (
-        Job.select(Job.subject, Job.done, Job.total)
-        .join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
-        .where(JobAnalysis.analysis_id == analysis_id, Job.kind == "sync", Job.state.in_(LIVE_JOB))
-    )
-    return {address: (done, total) for address, done, total in query.tuples()}
+    # Counting rows, not a column, is answered by the index alone.
+    sql = "SELECT state, COUNT(*) FROM analysis_wallet WHERE analysis_id = ? GROUP BY state"
+    return dict(database.rows(sql, analysis_id))

@@ -45,6 +45,7 @@ class Job(Record):
         indexes = (
             (("state", "queue"), False),
             (("enqueued_at",), False),
+            (("finished_at",), False),
         )
 
 

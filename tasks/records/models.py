@@ -30,6 +30,8 @@ from tasks.records.result_tables import ResultMint as ResultMint
 from tasks.records.result_tables import ResultWallet as ResultWallet
 from tasks.records.table import Record
 from tasks.records.table import db as db
+from tasks.records.watch_tables import Counter as Counter
+from tasks.records.watch_tables import Heartbeat as Heartbeat
 
 
 class Wallet(Record):
@@ -230,6 +232,13 @@ class EndpointTraits(Record):
     learnt_at = DoubleField()
 
 
+class Signing(Record):
+    """The key that signs cookies, for all machines on one PostgreSQL; on SQLite there is none, but a file."""
+
+    id = IntegerField(primary_key=True)
+    secret = TextField()
+
+
 MODELS = (
     Wallet,
     SyncCursor,
@@ -254,4 +263,7 @@ MODELS = (
     JobMint,
     Tick,
     EndpointTraits,
+    Heartbeat,
+    Counter,
+    Signing,
 )

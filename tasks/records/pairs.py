@@ -6,18 +6,19 @@ the measures mean is not known here.
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from peewee import fn
 
 from tasks.analysis import insights
 from tasks.analysis.keeping import RANK_DIGITS
-from tasks.errors import NotFound
+from tasks.errors import InputError, NotFound, WalletkinError
 from tasks.records import bulk, database
 from tasks.records.models import Pair, PairOrder
 from tasks.records.results import decode_cursor, encode_cursor
@@ -29,9 +30,14 @@ MEASURES = (*BASE, *CHANCE, *TIMING)
 SORTS = ("overall", "behavioural", "capital", "overlap", "lift", "matched")
 COLUMNS = ("wallet_a", "wallet_b", "shared", *MEASURES, "insights")
 FIELDS = (Pair.result_id, Pair.number, *(getattr(Pair, name) for name in COLUMNS))
+NAMES = ("result_id", "number", *COLUMNS)
 ORDER_FIELDS = (PairOrder.result_id, PairOrder.sort, PairOrder.chunk, PairOrder.numbers)
+READ = f"SELECT {database.columns(FIELDS)} FROM pair WHERE result_id = ? AND"
 CHUNK = 10_000
+MOST_CHUNKS = 2**31 - 1
 PAIRS_A_READ = 2_000
+DELETED = "The result was replaced and deleted while it was read; ask again for the newer one."
+EDGES = "edges"
 Numbers = NDArray[Any]
 """Pair numbers; in the database little-endian of 32 bits."""
 
@@ -64,19 +70,25 @@ def _values(column: NDArray[Any] | None, name: str, numbers: range) -> list[Any]
 
 
 def store_orders(
-    result_id: int, columns: Mapping[str, NDArray[Any]], clusters: NDArray[Any], before: bulk.Before
+    result_id: int,
+    columns: Mapping[str, NDArray[Any]],
+    clusters: NDArray[Any],
+    before: bulk.Before,
+    edges: Numbers | None = None,
 ) -> None:
-    """Store every list of a result's pairs: the sorts, the insights and the clusters.
+    """Store every list of a result's pairs: the sorts, the insights, the clusters and what holds these together.
 
-    `columns` as in `store`; `clusters` has for each pair the number of the cluster that both wallets are in, else 0.
+    `columns` as in `store`; `clusters` has for each pair the number of the cluster that both wallets are in, else 0;
+    `edges` are the numbers of the pairs that are edges inside of clusters, ascending.
     """
-    bulk.store(PairOrder, ORDER_FIELDS, _order_rows(result_id, columns, clusters), before)
+    bulk.store(PairOrder, ORDER_FIELDS, _order_rows(result_id, columns, clusters, edges), before)
 
 
 def _order_rows(
-    result_id: int, columns: Mapping[str, NDArray[Any]], clusters: NDArray[Any]
+    result_id: int, columns: Mapping[str, NDArray[Any]], clusters: NDArray[Any], edges: Numbers | None
 ) -> Iterator[tuple[Any, ...]]:
-    for name, numbers in _lists(columns, clusters):
+    held = np.zeros(0, dtype=np.int64) if edges is None else edges
+    for name, numbers in chain(_lists(columns, clusters), [(EDGES, held)]):
         for start in range(0, len(numbers), CHUNK):
             yield result_id, name, start // CHUNK, numbers[start : start + CHUNK].astype("<i4").tobytes()
 
@@ -137,21 +149,20 @@ class _Listing:
 
 def _stored(result_id: int, name: str, first: int = 0, last: int | None = None) -> Numbers:
     """Read chunks of a stored list, by the plain cursor; a list that is not there is empty."""
-    o = PairOrder
-    query = o.select(o.numbers).where(o.result_id == result_id, o.sort == name, o.chunk >= first).order_by(o.chunk)
-    if last is not None:
-        query = query.where(o.chunk <= last)
-    return np.frombuffer(b"".join(bytes(row[0]) for row in database.db.execute(query)), dtype="<i4")
+    until = MOST_CHUNKS if last is None else last
+    sql = "SELECT numbers FROM pair_order WHERE result_id = ? AND sort = ? AND chunk BETWEEN ? AND ? ORDER BY chunk"
+    found = database.rows(sql, result_id, name, first, until)
+    return np.frombuffer(b"".join(bytes(row[0]) for row in found), dtype="<i4")
 
 
 def _value(result_id: int, column: str, number: int) -> float | None:
-    query = Pair.select(getattr(Pair, column)).where(Pair.result_id == result_id, Pair.number == number)
-    found: float | None = database.db.execute(query).fetchone()[0]
+    sql = f'SELECT "{column}" FROM pair WHERE result_id = ? AND number = ?'
+    found: float | None = database.rows(sql, result_id, number)[0][0]
     return found
 
 
 def _total(result_id: int) -> int:
-    last = Pair.select(fn.max(Pair.number)).where(Pair.result_id == result_id).scalar()
+    last = database.rows("SELECT MAX(number) FROM pair WHERE result_id = ?", result_id)[0][0]
     return 0 if last is None else int(last) + 1
 
 
@@ -162,11 +173,13 @@ def _listing(
     position: int | None = None,
     insight: str | None = None,
     cluster: int | None = None,
+    edges: bool = False,
 ) -> _Listing:
     total = _total(result_id)
     wanted = [] if position is None else [_of_wallet(result_id, position)]
     wanted += [] if insight is None else [_stored(result_id, _insight_list(insight))]
     wanted += [] if cluster is None else [_stored(result_id, _cluster_list(cluster))]
+    wanted += [_stored(result_id, EDGES)] if edges else []
     listing = _Listing(result_id, sort, None, total)
     if wanted:
         chosen = _in_order(result_id, sort, wanted, total)
@@ -177,10 +190,10 @@ def _listing(
 
 
 def _of_wallet(result_id: int, position: int) -> Numbers:
-    p = Pair
-    sides = (p.wallet_a == position, p.wallet_b == position)
-    queries = [p.select(p.number).where(p.result_id == result_id, side) for side in sides]
-    return np.array([row[0] for query in queries for row in database.db.execute(query)], dtype=np.int64)
+    # One side at a time: each has an index, while SQLite reads every pair of the result for "either".
+    sql = "SELECT number FROM pair WHERE result_id = ? AND"
+    found = [database.rows(f"{sql} {side} = ?", result_id, position) for side in ("wallet_a", "wallet_b")]
+    return np.array([row[0] for rows in found for row in rows], dtype=np.int64)
 
 
 def _in_order(result_id: int, sort: str, wanted: Sequence[Numbers], total: int) -> Numbers:
@@ -195,29 +208,69 @@ def _in_order(result_id: int, sort: str, wanted: Sequence[Numbers], total: int) 
     return np.asarray(order[passes[order]])
 
 
-def page(
-    result_id: int,
-    *,
-    sort: str = "overall",
-    least: float | None = None,
-    position: int | None = None,
-    insight: str | None = None,
-    cluster: int | None = None,
-    after: str | None = None,
-    limit: int = 50,
-) -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of pairs, best first and None last (ties by address order), and the cursor of the next page.
+class Outdated(InputError):
+    """A cursor belongs to another result or to other filters: what follows it is not in this list."""
 
-    `least` leaves out what scores lower (and None) by the measure sorted by; `position` keeps one wallet's pairs,
-    `insight` (a slug) those that carry it, `cluster` (a number) those inside it. Filters combine; one that fits
-    nothing gives an empty page. A row has every column, `insights` as a list of slugs, the first the one to show.
-    Raises InputError for a cursor that is not ours.
+
+class Gone(WalletkinError):
+    """The rows of a result were deleted while they were read."""
+
+
+class Page(NamedTuple):
+    """Some pairs of a list, the cursor of those that follow (None at its end), and how many the list has."""
+
+    rows: list[dict[str, Any]]
+    following: str | None
+    total: int
+
+
+def counted_page(result_id: int, *, after: str | None = None, limit: int = 50, **filters: Any) -> Page:
+    """Return a page of pairs, best first and None last (ties by address order).
+
+    Filters: `sort`, one of SORTS; `least` leaves out what scores lower (and None) by the measure sorted by; `position`
+    keeps one wallet's pairs, `insight` (a slug) those that carry it, `cluster` (a number) those inside it, `edges`
+    those that hold a cluster together. They combine; one that fits nothing gives an empty page. A row has every column,
+    `insights` as a list of slugs, the first the one to show, and `edge`, whether it holds a cluster together. Raises
+    InputError for a cursor that is not ours, Outdated for one of another result or of other filters.
     """
-    listing = _listing(result_id, sort, least, position, insight, cluster)
-    start = 0 if after is None else decode_cursor(after, 1)[0]
-    rows = _read(result_id, listing.numbers(start, start + limit))
+    start = 0 if after is None else _start(after, result_id, filters)
+    listing = _listing(result_id, **filters)
+    rows = marked(result_id, _read(result_id, listing.numbers(start, start + limit)))
     following = start + limit
-    return rows, encode_cursor([following]) if following < listing.total else None
+    cursor = encode_cursor([following, result_id, _mark(filters)]) if following < listing.total else None
+    return Page(rows, cursor, listing.total)
+
+
+def page(
+    result_id: int, *, after: str | None = None, limit: int = 50, **filters: Any
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page as `counted_page` does, without the count."""
+    found = counted_page(result_id, after=after, limit=limit, **filters)
+    return found.rows, found.following
+
+
+def _start(after: str, result_id: int, filters: Mapping[str, Any]) -> int:
+    start, of_result, mark = decode_cursor(after, 3)
+    if of_result != result_id or mark != _mark(filters):
+        raise Outdated(
+            "The page mark `after` belongs to another result or to other filters; start again from the first page."
+        )
+    return start
+
+
+def _mark(filters: Mapping[str, Any]) -> int:
+    """Give a number that stands for filters: the same ones give the same number in every process."""
+    given = {name: value for name, value in filters.items() if value is not None and value is not False}
+    return zlib.crc32(repr(sorted(({"sort": "overall"} | given).items())).encode())
+
+
+def marked(result_id: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say of each row whether its pair is an `edge`, one of those that hold a cluster together; return the rows."""
+    held = _stored(result_id, EDGES) if rows else np.zeros(0, dtype="<i4")
+    places = np.searchsorted(held, [row["number"] for row in rows]).tolist()  # they are stored ascending
+    for row, place in zip(rows, places, strict=True):
+        row["edge"] = place < len(held) and bool(held[place] == row["number"])
+    return rows
 
 
 def count(result_id: int, **filters: Any) -> int:
@@ -225,40 +278,47 @@ def count(result_id: int, **filters: Any) -> int:
     return _listing(result_id, **filters).total
 
 
-def stream(result_id: int, **filters: Any) -> Iterator[dict[str, Any]]:
-    """Yield all pairs that the filters of `page` leave, in its order, read a part at a time.
+def stream(result_id: int, *, kept: int = 0, **filters: Any) -> Iterator[dict[str, Any]]:
+    """Yield all pairs that the filters of `page` leave, in its order and as its rows, read a part at a time.
 
-    Holds a connection only while it reads, so that a slow reader blocks nobody.
+    Holds a connection only while it reads, so that a slow reader blocks nobody. `kept` is how many pairs the result has
+    by its own word. Raises Gone as soon as a row is missing because the result was deleted meanwhile.
     """
     with database.session():
         listing = _listing(result_id, **filters)
+        # Rows are deleted from the first on, so while that is there the list above is whole.
+        whole = not kept or bool(_read(result_id, [0]))
+    if not whole:
+        raise Gone(DELETED)
     for start in range(0, listing.total, PAIRS_A_READ):
         with database.session():
-            rows = _read(result_id, listing.numbers(start, start + PAIRS_A_READ))
+            numbers = listing.numbers(start, start + PAIRS_A_READ)
+            rows = marked(result_id, _read(result_id, numbers))
+        if len(rows) < min(PAIRS_A_READ, listing.total - start):
+            raise Gone(DELETED)
         yield from rows
 
 
 def pair(result_id: int, a: int, b: int) -> dict[str, Any]:
     """Return one pair, as a row of `page`. Raises NotFound (code `not_kept`) when it is not among the kept ones."""
-    row = Pair.select().where(Pair.result_id == result_id, Pair.wallet_a == a, Pair.wallet_b == b).dicts().get_or_none()
-    if row is None:
+    found = database.rows(f"{READ} wallet_a = ? AND wallet_b = ?", result_id, a, b)
+    if not found:
         raise NotFound("This pair was not kept: it is not among either wallet's closest.", code="not_kept")
-    return _shaped(row)
+    return marked(result_id, [_shaped(found[0])])[0]
 
 
 def numbered(result_id: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """Return the pairs with these numbers, in their order, as rows of `page`; what is not there is left out."""
-    return _read(result_id, numbers)
+    return marked(result_id, _read(result_id, numbers))
 
 
 def _read(result_id: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
     if not numbers:
         return []
-    query = Pair.select(*FIELDS).where(Pair.result_id == result_id, Pair.number.in_(list(numbers)))
-    names = ("result_id", "number", *COLUMNS)
-    found = {row[1]: dict(zip(names, row, strict=True)) for row in database.db.execute(query)}
-    return [_shaped(found[number]) for number in numbers if number in found]
+    rows = database.rows(f"{READ} number IN {database.listed(numbers).sql}", result_id)
+    found = {row[1]: _shaped(row) for row in rows}
+    return [found[number] for number in numbers if number in found]
 
 
-def _shaped(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "insights": insights.names(row["insights"])}
+def _shaped(row: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(NAMES, row, strict=True)) | {"insights": insights.names(row[-1])}

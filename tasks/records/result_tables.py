@@ -35,6 +35,7 @@ class Result(Record):
     rates = TextField()
     version = TextField()
     dropped = BooleanField(default=False)  # its rows are deleted; the number is never used again
+    unseen_at = DoubleField(null=True)  # when it was found that no reader is sent to it any more
     parameters = TextField(default="{}")
     background = TextField(default="{}")
     explained = TextField(default="[]")
@@ -90,7 +91,11 @@ class ResultWallet(Record):
 
 
 class ResultCluster(Record):
-    """A group of wallets of a result. JSON lists: positions of members and of weak bridges, ids of shared mints."""
+    """A group of wallets of a result. JSON lists: positions of members and of weak bridges, ids of shared mints.
+
+    `held_by` has for each of the members [position of the partner, overall, number]: the strongest edge that holds it,
+    and how many edges inside it has; it is empty for results of earlier versions whose pairs do not tell.
+    """
 
     result_id = IntegerField()
     number = IntegerField()
@@ -99,6 +104,7 @@ class ResultCluster(Record):
     weak_bridges = TextField()
     shared_mints = TextField()
     edges = IntegerField()
+    held_by = TextField(default="[]")
 
     class Meta:
         primary_key = CompositeKey("result_id", "number")
@@ -148,7 +154,8 @@ class Pair(Record):
 class PairOrder(Record):
     """A list of pair numbers of a result, in chunks of 10,000 little-endian 32-bit integers.
 
-    `sort` names the list: a measure (all pairs, best first), `insight:…` or `cluster:…` (those pairs, by number).
+    `sort` names the list: a measure (all pairs, best first), `insight:…` or `cluster:…` (those pairs, by number), or
+    `edges` (the pairs that hold the members of clusters together, by number).
     """
 
     result_id = IntegerField()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import orjson
 from peewee import JOIN, fn
 
 from tasks.errors import InputError, NotFound
@@ -45,6 +46,8 @@ ALLOCATION_FIELDS = (
     Allocation.last_trade_at,
     Allocation.weight,
 )
+ALLOCATION_NAMES = tuple(field.name for field in ALLOCATION_FIELDS)
+ALLOCATION_READ = f'SELECT {database.columns(ALLOCATION_FIELDS)} FROM allocation WHERE result_id = ? AND "position" = ?'
 MINT_FIELDS = (ResultMint.result_id, ResultMint.mint_id, ResultMint.wallets, ResultMint.spent_sol)
 WALLET_FIELDS = (
     ResultWallet.result_id,
@@ -62,6 +65,7 @@ CLUSTER_FIELDS = (
     ResultCluster.weak_bridges,
     ResultCluster.shared_mints,
     ResultCluster.edges,
+    ResultCluster.held_by,
 )
 
 
@@ -108,26 +112,35 @@ def close_result(result_id: int, *, wallets: int, duration_s: float, **told: Any
 
 
 def tidy(older_than_s: float = 120.0) -> list[int]:
-    """Delete the rows of results that no reader sees any more; return their ids.
+    """Delete the rows of results that no reader is sent to any more; return their ids.
 
-    A result that was replaced stays for a while, for those who are in the middle of reading it. The result's own row is
-    kept, so that no later result takes its number.
+    A result that was replaced stays for a while from then on, for those who are in the middle of reading it. The
+    result's own row is kept, so that no later result takes its number.
     """
+    now = database.now_s()
+    unseen = {row[0]: row[1] for row in _unseen().tuples()}
+    if fresh := [result_id for result_id, since in unseen.items() if since is None]:
+        with database.write():
+            Result.update(unseen_at=now).where(Result.id.in_(fresh)).execute()
+    over = [result_id for result_id, since in unseen.items() if (now if since is None else since) <= now - older_than_s]
+    for result_id in over:
+        drop_result(result_id)
+    return over
+
+
+def _unseen() -> Any:
+    """Return the query of (id, unseen_at) of results that are neither shown nor being made, and have rows."""
     busy = Job.select(Job.subject).where(Job.kind.in_(("provisional", "similarity")), Job.state.in_(LIVE_JOB))
-    query = (
-        Result.select(Result.id)
+    return (
+        Result.select(Result.id, Result.unseen_at)
         .join(Analysis, JOIN.INNER, on=(Analysis.id == Result.analysis_id))
         .where(
             ~Result.dropped,
             Analysis.result_id.is_null() | (Analysis.result_id != Result.id),
-            Result.computed_at < database.now_s() - older_than_s,
             Analysis.key.not_in(busy),
         )
+        .order_by(Result.id)
     )
-    over = [row[0] for row in query.tuples()]
-    for result_id in over:
-        drop_result(result_id)
-    return over
 
 
 def drop_result(result_id: int) -> None:
@@ -165,22 +178,36 @@ def _drop_mints(result_id: int) -> None:
 def result(result_id: int) -> dict[str, Any]:
     """Return a result's row with what is JSON in it read; see `Result` for its keys."""
     row: dict[str, Any] = Result.select().where(Result.id == result_id).dicts().get()
-    return row | {name: json.loads(row[name]) for name in JSON_FIELDS}
+    return row | {name: orjson.loads(row[name]) for name in JSON_FIELDS}
 
 
-def clusters(result_id: int) -> list[dict[str, Any]]:
-    """Return the clusters, the largest first: number, cohesion, edges, and the lists that their row holds."""
+def clusters(result_id: int, most: int | None = None) -> list[dict[str, Any]]:
+    """Return the clusters (`most` of them), the largest first: number, cohesion, edges, and the lists of their row."""
     c = ResultCluster
-    lists = ("members", "weak_bridges", "shared_mints")
-    rows = c.select().where(c.result_id == result_id).order_by(c.number).dicts()
-    return [row | {name: json.loads(row[name]) for name in lists} for row in rows]
+    fields = (c.number, c.cohesion, c.edges, c.members, c.weak_bridges, c.shared_mints, c.held_by)
+    rows = database.db.execute(c.select(*fields).where(c.result_id == result_id).order_by(c.number).limit(most))
+    names = ("number", "cohesion", "edges", "members", "weak_bridges", "shared_mints", "held_by")
+    return [dict(zip(names, (*row[:3], *map(orjson.loads, row[3:])), strict=True)) for row in rows]
 
 
-def wallets(result_id: int) -> dict[int, dict[str, Any]]:
-    """Return position → {"cluster", "x", "y"} of every wallet that took part; empty while that is not computed."""
+def cluster_sums(result_id: int) -> tuple[int, int]:
+    """Return how many clusters there are, and how many wallets are in them."""
     w = ResultWallet
-    query = w.select(w.position, w.cluster, w.x, w.y).where(w.result_id == result_id)
-    return {position: {"cluster": cluster, "x": x, "y": y} for position, cluster, x, y in query.tuples()}
+    query = w.select(fn.max(w.cluster), fn.count(w.cluster)).where(w.result_id == result_id)
+    ((most, inside),) = list(database.db.execute(query))
+    return most or 0, inside
+
+
+def wallets(result_id: int, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+    """Return position → {"cluster", "x", "y"} of the wallets at these positions (None: all) that took part.
+
+    Empty while that is not computed.
+    """
+    sql = 'SELECT "position", cluster, x, y FROM result_wallet WHERE result_id = ?'
+    if positions is not None:
+        sql += f' AND "position" IN {database.listed(sorted(positions)).sql}'
+    rows = database.rows(sql, result_id)
+    return {position: {"cluster": cluster, "x": x, "y": y} for position, cluster, x, y in rows}
 
 
 def behaviour(result_id: int, position: int) -> dict[str, Any]:
@@ -188,11 +215,11 @@ def behaviour(result_id: int, position: int) -> dict[str, Any]:
 
     Raises NotFound (code `no_behaviour`) when the wallet was not read, or the result has none.
     """
-    w = ResultWallet
-    text = w.select(w.behaviour).where(w.result_id == result_id, w.position == position).scalar()
-    if text is None:
+    sql = 'SELECT behaviour FROM result_wallet WHERE result_id = ? AND "position" = ?'
+    rows = database.rows(sql, result_id, position)
+    if not rows or rows[0][0] is None:
         raise NotFound("There is no behaviour of this wallet in the result.", code="no_behaviour")
-    return dict(json.loads(text))
+    return dict(orjson.loads(rows[0][0]))
 
 
 def encode_cursor(values: Sequence[int]) -> str:
@@ -213,9 +240,9 @@ def decode_cursor(text: str, length: int) -> list[int]:
 
 
 def allocation(result_id: int, position: int) -> dict[int, dict[str, Any]]:
-    """Return mint id → allocation row of one wallet."""
-    query = Allocation.select().where(Allocation.result_id == result_id, Allocation.position == position)
-    return {row["mint_id"]: row for row in query.dicts()}
+    """Return mint id → allocation row of one wallet, keys as ALLOCATION_FIELDS."""
+    rows = database.rows(ALLOCATION_READ, result_id, position)
+    return {row[2]: dict(zip(ALLOCATION_NAMES, row, strict=True)) for row in rows}
 
 
 def top_tokens(result_id: int, most: int = 24) -> list[dict[str, Any]]:

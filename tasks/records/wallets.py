@@ -35,6 +35,11 @@ MOVEMENT_FIELDS = (
     models.Movement.parts,
     models.Movement.approximate,
 )
+MOVEMENTS_READ = (
+    "SELECT m.signature, m.slot, m.transaction_index, m.block_at, m.side, m.amount, t.mint, m.decimals, m.quote, "
+    "m.quote_amount, m.parts, m.approximate, m.mint_id FROM movement m LEFT JOIN token t ON t.id = m.mint_id "
+    "WHERE m.wallet_id = ? AND m.sync_no <= ? AND m.slot >= ?"
+)
 OBSERVATION_FIELDS = (
     RateObservation.wallet_id,
     RateObservation.sync_no,
@@ -251,30 +256,23 @@ def movements(bounds: Bounds) -> tuple[list[Movement], list[tuple[str, int, int 
     A failed transaction is (signature, slot, transaction index, time).
     """
     rows = _movement_rows(bounds)
-    names = tokens.mint_names(row[6] for row in rows if row[6] != tokens.NO_MINT)
     found, failed = [], []
-    for signature, slot, index, block_at, side, amount, mint_id, decimals, quote, quote_amount, parts, approx in rows:
+    for signature, slot, index, block_at, side, amount, mint, decimals, quote, quote_amount, parts, approx, _ in rows:
         if side == FAILED:
             failed.append((signature, slot, index, block_at))
             continue
         found.append(
             Movement(
-                signature, slot, index, block_at, SIDES[side], names[mint_id], int(amount), decimals, quote,
-                quote_amount, parts, bool(approx),
+                signature, slot, index, block_at, SIDES[side], mint, int(amount), decimals, quote, quote_amount, parts,
+                bool(approx),
             )
         )  # fmt: skip
     return found, failed
 
 
 def _movement_rows(bounds: Bounds) -> list[tuple[Any, ...]]:
-    m = models.Movement
-    query = m.select(
-        m.signature, m.slot, m.transaction_index, m.block_at, m.side, m.amount, m.mint_id, m.decimals, m.quote,
-        m.quote_amount, m.parts, m.approximate,
-    ).where(m.wallet_id == bounds.wallet_id, m.sync_no <= bounds.sync_no)  # fmt: skip
-    if bounds.oldest_slot is not None:
-        query = query.where(m.slot >= bounds.oldest_slot)
-    return sorted(query.tuples(), key=lambda row: (row[1], row[2] if row[2] is not None else -1, row[0], row[6]))
+    rows = database.rows(MOVEMENTS_READ, bounds.wallet_id, bounds.sync_no, bounds.oldest_slot or 0)
+    return sorted(rows, key=lambda row: (row[1], row[2] if row[2] is not None else -1, row[0], row[12]))
 
 
 def observations(all_bounds: Iterable[Bounds]) -> Iterator[tuple[int, int, int]]:
@@ -327,6 +325,6 @@ def days_quoted_in_usd(wallet_ids: Iterable[int]) -> list[int]:
     m = models.Movement
     days: set[int] = set()
     for part in chunked(sorted(set(wallet_ids)), CHUNK):
-        query = m.select(m.block_at).where(m.wallet_id.in_(part), m.quote.in_(("USDC", "USDT"))).distinct()
-        days.update(block_at // DAY_S for (block_at,) in query.tuples())
+        query = m.select(m.block_at / DAY_S).where(m.wallet_id.in_(part), m.quote.in_(("USDC", "USDT"))).distinct()
+        days.update(day for (day,) in database.db.execute(query).fetchall())
     return sorted(days)

@@ -21,6 +21,7 @@ import requests
 import urllib3
 from urllib3.util import Retry
 
+from tasks import counts
 from tasks.errors import SourceError
 from tasks.sources.deadline import ImpatientAdapter
 
@@ -128,15 +129,19 @@ class Http:
 
     def _exchange(self, method: str, url: str, **options: Any) -> Any:
         until = time.monotonic() + self.deadline_s
+        outcome = "no answer"
         try:
             with self._session().request(
                 method, url, stream=True, allow_redirects=False, timeout=self.timeout, **options
             ) as response:
+                outcome = _outcome(response.status_code)
                 if not 200 <= response.status_code < 300:
                     raise self._refusal(response, until)
                 return self._parsed(self._body(response, self.max_bytes, until), response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             fault = self._fault(error)
+        finally:
+            counts.add("source_calls", self.source, outcome)
         # Raised out here, so that the library's error, whose text holds the whole address, is not chained to it.
         raise fault
 
@@ -197,6 +202,13 @@ class Http:
 
     def _temporary(self, text: str) -> SourceError:
         return SourceError(self.source, f"{self.label} {text}", permanent=False)
+
+
+def _outcome(status: int) -> str:
+    """The word under which a call is counted; few, so that a service cannot make more of them."""
+    if 200 <= status < 300:
+        return "answered"
+    return "429" if status == 429 else "refused"
 
 
 def parse_json(body: bytes) -> Any:

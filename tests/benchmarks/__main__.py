@@ -141,12 +141,23 @@ def pairs() -> None:
 def analysis() -> None:
     """The whole analysis stage, each size in a process of its own."""
     bounds = {100: "< 1 s", 10_000: "< 30 s, PostgreSQL < 45 s; < 1,024 MB", 20_000: "< 90 s; < 1,536 MB"}
-    for wallets, more in ((100, []), (10_000, []), (10_000, ["--postgresql"]), (20_000, [])):
+    long = ["--trades", "1000"]
+    for wallets, more in ((100, []), (10_000, []), (10_000, ["--postgresql"]), (20_000, []), (2_000, long)):
         command = [sys.executable, "-m", "tests.benchmarks.analysis", str(wallets), *more]
         printed = subprocess.run(command, cwd=servers.ROOT, capture_output=True, check=True, text=True).stdout
-        say(f"analysis stage, {wallets:,} wallets {' '.join(more)}", "", bounds[wallets])
+        say(f"analysis stage, {wallets:,} wallets {' '.join(more)}", "", bounds.get(wallets, ""))
         for name, value in json.loads(printed.splitlines()[-1]).items():
             say(f"  {name}", f"{value:,.2f}" if isinstance(value, float) else str(value))
+
+
+def pages() -> None:
+    """The pages of a large result under 100 requests a second, served as the Procfile says."""
+    command = [sys.executable, "-m", "tests.benchmarks.pages"]
+    printed = subprocess.run(command, cwd=servers.ROOT, capture_output=True, check=True, text=True).stdout
+    figures = json.loads(printed.splitlines()[-1])
+    say("pages of a stored result", f"{figures.pop('pairs'):,} pairs", f"{figures.pop('clusters'):,} clusters")
+    for name, found in figures.items():
+        say(f"  {name}, p50 / p95 / p99", " / ".join(f"{found[p]:.0f}" for p in ("p50", "p95", "p99")), "ms, p95 <= 50")
 
 
 def intake() -> None:
@@ -175,11 +186,23 @@ def clocked(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def browser() -> None:
+    """What the browser tests print: layout shift, first paint, bytes, opening a pair, elements; bounds in brackets."""
+    command = [sys.executable, "-m", "pytest", "tests/browser/test_speed.py", "-s", "-p", "no:randomly"]
+    told = subprocess.run(command, cwd=servers.ROOT, capture_output=True, text=True).stdout
+    figures = ("layout shift", "first contentful", "opening a pair")
+    for line in told.splitlines():
+        if line.lstrip(".").startswith(figures) or " elements " in line:
+            print(line.lstrip("."), flush=True)
+
+
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "pipeline": pipeline,
     "long_wallet": long_wallet,
     "pairs": pairs,
     "analysis": analysis,
+    "pages": pages,
+    "browser": browser,
     "planted": lambda: planted.report(say),
     "intake": intake,
     "tokens": lambda: tokens.enrichment(say),

@@ -42,12 +42,12 @@ def words(random: np.random.Generator, count: int, letters: int) -> list[str]:
     return [text.decode() for text in np.ascontiguousarray(drawn).view(f"S{letters}").ravel().tolist()]
 
 
-def fill(count: int) -> list[str]:
-    """Make wallets that were synced a moment ago: 60 mints each (Zipf 1.1 over 50,000), 100 trades; give addresses."""
+def fill(count: int, trades: int = TRADES) -> list[str]:
+    """Make wallets that were synced a moment ago: 60 mints each (Zipf 1.1 over 50,000); give addresses."""
     random = np.random.default_rng(7)
     addresses = sorted(words(random, count, ADDRESS))
     store(Wallet, [
-        {"id": n, "address": a, "state": "synced", "synced_at": database.now_s(), "syncs": 1, "transactions": TRADES,
+        {"id": n, "address": a, "state": "synced", "synced_at": database.now_s(), "syncs": 1, "transactions": trades,
          "oldest_slot": 0, "holdings": "{}"}
         for n, a in enumerate(addresses, 1)
     ])  # fmt: skip
@@ -56,25 +56,27 @@ def fill(count: int) -> list[str]:
     observed = {"sync_no": 1, "signature": "s", "usd": 150_000_000, "lamports": 10**9}
     store(RateObservation, [{"id": 1, "wallet_id": 1, "block_at": END_AT, **observed}])
     popularity = 1 / np.arange(1, MINTS + 1) ** 1.1
-    bulk.store(Movement, FIELDS, movements(random, count, popularity), lambda _: None)
+    bulk.store(Movement, FIELDS, movements(random, count, popularity, trades), lambda _: None)
     return addresses
 
 
 FIELDS = tuple(getattr(Movement, name) for name in ("id", *(field.name for field in wallets.MOVEMENT_FIELDS)))
 
 
-def movements(random: np.random.Generator, count: int, popularity: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """Yield the trades of one wallet after another: every mint once, and forty times more; nine of ten in SOL."""
+def movements(
+    random: np.random.Generator, count: int, popularity: np.ndarray, trades: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the trades of one wallet after another: every mint once, and then any of them; nine of ten in SOL."""
     number = 0
     for wallet_id in range(1, count + 1):
         mints = _draw(random, popularity) + 1
-        again = np.concatenate([mints, random.choice(mints, TRADES - TRADED)]).tolist()
-        times = (END_AT - random.integers(0, SPAN_S, TRADES)).tolist()
-        sides = np.concatenate([np.zeros(TRADED, dtype=np.int64), random.integers(0, 2, TRADES - TRADED)]).tolist()
-        paid = np.exp(random.normal(20, 1, TRADES)).astype(np.int64).tolist()
-        quotes = random.random(TRADES).tolist()
-        signatures = words(random, TRADES, SIGNATURE)
-        for place in range(TRADES):
+        again = np.concatenate([mints, random.choice(mints, trades - TRADED)]).tolist()
+        times = (END_AT - random.integers(0, SPAN_S, trades)).tolist()
+        sides = np.concatenate([np.zeros(TRADED, dtype=np.int64), random.integers(0, 2, trades - TRADED)]).tolist()
+        paid = np.exp(random.normal(20, 1, trades)).astype(np.int64).tolist()
+        quotes = random.random(trades).tolist()
+        signatures = words(random, trades, SIGNATURE)
+        for place in range(trades):
             number += 1
             yield (
                 number, wallet_id, 1, (times[place] - 1_600_000_000) * 5 // 2, None, times[place], signatures[place],
@@ -88,7 +90,7 @@ def store(model: Any, rows: list[dict[str, Any]]) -> None:
     bulk.store(model, fields, (tuple(row.values()) for row in rows), lambda _: None)
 
 
-def figures(count: int, settings: Settings) -> dict[str, Any]:
+def figures(count: int, trades: int, settings: Settings) -> dict[str, Any]:
     """Make the database and the analysis, and do its job."""
     database.open_database(settings)
     database.migrate()
@@ -96,7 +98,7 @@ def figures(count: int, settings: Settings) -> dict[str, Any]:
     told: list[str] = []
     listen(told)
     with database.session():
-        addresses = fill(count)
+        addresses = fill(count, trades)
         if not database.is_sqlite():
             database.db.execute_sql("ANALYZE")
         new = NewAnalysis(
@@ -130,13 +132,14 @@ def peak_mb(told: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.analysis")
     parser.add_argument("wallets", type=int)
+    parser.add_argument("--trades", type=int, default=TRADES, help="of each wallet")
     parser.add_argument("--postgresql", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         url = stack.enter_context(servers.postgres()) if chosen.postgresql else f"sqlite:///{folder}/walletkin.db"
         settings = read_settings({"WALLETKIN_DATA_DIR": folder, "WALLETKIN_DATABASE_URL": url})
         settings = dataclasses.replace(settings, data_dir=pathlib.Path(folder))
-        print(json.dumps(figures(chosen.wallets, settings)))
+        print(json.dumps(figures(chosen.wallets, chosen.trades, settings)))
 
 
 if __name__ == "__main__":

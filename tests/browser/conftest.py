@@ -13,6 +13,7 @@ import pytest
 from tasks.simulator.scenario import Scenario
 from tasks.simulator.server import Simulator
 from tests import servers
+from tests.browser import catalogue
 
 SEED = 7
 
@@ -55,3 +56,12 @@ def running(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def base_url(running: servers.Program) -> str:
     return running.url
+
+
+@pytest.fixture(scope="session")
+def stage(
+    running: servers.Program, chain: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[catalogue.Stage]:
+    """Every page in every state, made once."""
+    with catalogue.staged(running, chain, tmp_path_factory.mktemp("frozen"), demo_environ(chain)) as made:
+        yield made

@@ -41,7 +41,7 @@ def test_a_sample_list_becomes_pairs_and_pairs_open_their_proof(quiet_page: Page
     expect(page.get_by_text("24 of 24").first).to_be_visible(timeout=WAIT_MS)
     first = page.locator("#pairs-card li").first
     expect(first).to_be_visible(timeout=WAIT_MS)
-    first.locator("summary").first.click()
+    first.locator("summary .chevron").first.click()
     expect(first.locator("table").first).to_be_visible(timeout=WAIT_MS)
     assert first.locator("tbody tr").count() > 2
 
@@ -64,7 +64,8 @@ def test_an_analysis_is_run_again_from_its_page(quiet_page: Page) -> None:
     start_sample(page, "Copy traders")
     page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
     form = page.locator("#rerun form")
-    expect(form).to_be_visible(timeout=WAIT_MS)
+    page.get_by_role("link", name="Edit").click(timeout=WAIT_MS)
+    expect(form).to_be_visible()
     first = page.url
     form.get_by_label("Match trades within").select_option("10")
     form.get_by_role("button", name="Run again").click()

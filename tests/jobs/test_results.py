@@ -141,7 +141,8 @@ def stored(records: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     for result_id, part in ((1, slice(None)), (2, slice(0, 50))):
         some = {name: column[part] for name, column in columns.items()}
         pairs.store(result_id, some, whole)
-        pairs.store_orders(result_id, some, clusters[part], whole)
+        held = np.arange(0, COUNT, 5)
+        pairs.store_orders(result_id, some, clusters[part], whole, held[held < len(some["shared"])])
     return [
         {name: None if value != value else value for name, value in zip(columns, row, strict=True)}
         | {"number": number, "cluster": cluster, "bits": row[-1]}
@@ -161,6 +162,7 @@ def plain(rows: list[dict[str, Any]], sort: str = "overall", **filters: Any) -> 
         and (position is None or position in (row["wallet_a"], row["wallet_b"]))
         and (insight is None or row["insights"] >> INSIGHTS.index(insight) & 1)
         and (cluster is None or row["cluster"] == cluster)
+        and (not filters.get("edges") or row["number"] % 5 == 0)
     ]
     chosen.sort(key=lambda row: (row[sort] is None, -(row[sort] or 0), row["wallet_a"], row["wallet_b"]))
     return [row["number"] for row in chosen]
@@ -176,6 +178,8 @@ FILTERS: list[dict[str, Any]] = [
     {"insight": "leader_and_follower"},
     {"cluster": 2},
     {"cluster": 7},
+    {"edges": True},
+    {"cluster": 1, "edges": True},
     {"least": 0.3, "position": 2, "insight": "shared_zero_holdings"},
     {"position": 1, "cluster": 1},
     {"insight": "very_high_similarity", "cluster": 2, "least": 0.25},
@@ -205,6 +209,7 @@ def test_a_row_of_a_page_has_every_column_and_its_insights_by_name(stored: list[
         assert {name: row[name] for name in ("wallet_a", "wallet_b", "shared", *pairs.MEASURES)} == pytest.approx(
             {name: wanted[name] for name in ("wallet_a", "wallet_b", "shared", *pairs.MEASURES)}
         )
+        assert row["edge"] is (row["number"] % 5 == 0)
         assert row["insights"] == [slug for bit, slug in enumerate(INSIGHTS) if wanted["insights"] >> bit & 1]
         assert pairs.pair(1, row["wallet_a"], row["wallet_b"]) == row
     assert pairs.numbered(1, [7, 3, 10_000]) == [rows[7], rows[3]]
@@ -218,7 +223,12 @@ def test_what_was_not_kept_or_not_marked_by_us_is_refused(stored: list[dict[str,
     for mark in ("", "x", results.encode_cursor([1, 2]), results.encode_cursor([-1])):
         with pytest.raises(InputError):
             pairs.page(1, after=mark)
-    assert pairs.page(1, after=results.encode_cursor([10**9])) == ([], None)
+    after = pairs.page(1, sort="lift", cluster=1, limit=5)[1]
+    assert after
+    assert len(pairs.page(1, sort="lift", cluster=1, after=after)[0]) == 50
+    for result_id, filters in ((2, {"sort": "lift", "cluster": 1}), (1, {"sort": "lift", "cluster": 2}), (1, {})):
+        with pytest.raises(pairs.Outdated):
+            pairs.page(result_id, **filters, after=after)
     assert pairs.page(3) == ([], None)
     assert pairs.count(3, sort="lift", least=0.1) == 0
 

@@ -20,13 +20,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import analyse, books, child, evidence, jobs, reading, runner, stage
+from tasks import analyse, books, child, evidence, jobs, lifecycle, reading, runner, stage
+from tasks import apart as apart_module
 from tasks.analysis import behaviour, chance, timing
 from tasks.analysis.matching import Trades
 from tasks.analysis.trades import Movement
 from tasks.errors import NotFound
 from tasks.queues import SETTINGS
-from tasks.records import analyses, database, models, pairs, results, tokens
+from tasks.records import analyses, database, models, pairs, results, tokens, trades, wallets
 from tasks.records.models import Allocation, Analysis, Job, Pair, PairOrder, Result, ResultCluster, ResultWallet
 from tests import servers
 from tests.conftest import both_databases
@@ -121,10 +122,10 @@ def assert_timing(history: History, found: dict[tuple[str, str], dict[str, Any]]
         for w, name in enumerate(names)
         for one in history[name]
     ]
-    trades = Trades(*np.array(rows, dtype=np.int64).T)
-    crowding = timing.crowding(trades, timing.Background(trades.wallet, trades.mint, trades.side, trades.time), 60)
+    made = Trades(*np.array(rows, dtype=np.int64).T)
+    crowding = timing.crowding(made, timing.Background(made.wallet, made.mint, made.side, made.time), 60)
     a, b = zip(*[(names.index(a), names.index(b)) for a, b in found], strict=True)
-    wanted = timing.measure(trades, crowding, a, b, 60)
+    wanted = timing.measure(made, crowding, a, b, 60)
     for name in pairs.TIMING:
         stored = [np.nan if row[name] is None else row[name] for row in found.values()]
         assert stored == pytest.approx(getattr(wanted, name).tolist(), nan_ok=True), name
@@ -263,8 +264,7 @@ def test_the_proof_of_a_pair_lists_its_matches_and_says_its_insights() -> None:
         assert match["side"] == "buy"
     assert [one["insight"] for one in proof["for"]] == proof["insights"]
     assert any("first in 8 of 8" in one["text"] for one in proof["for"])
-    assert proof["against"]
-    assert all(one["text"] for one in proof["against"])
+    assert proof["against"] == [], "they share everything, and beyond chance"
 
 
 def test_the_matches_of_every_pair_are_as_many_as_were_counted() -> None:
@@ -323,6 +323,18 @@ def test_wallets_that_failed_or_were_cut_are_named_as_missing() -> None:
     assert 0 not in {row[side] for row in rows_of(analysis) for side in ("wallet_a", "wallet_b")}
 
 
+def test_a_rerun_says_of_a_wallet_that_was_never_read_what_to_do() -> None:
+    sync("read", [Made(1, "m")])
+    analysis = begin(["read", "never read"])
+    models.Wallet.update(state=None).where(models.Wallet.address == "never read").execute()
+    lifecycle.cancel(analysis)
+    cancelled = Analysis.get_by_id(analysis.id)
+    again = lifecycle.rerun(cancelled, lifecycle.parameters_of(cancelled), key=lifecycle.new_key(), owner=None).analysis
+    told = {row["address"]: (row["state"], row["reason"]) for row in analyses.wallets(again.id)}
+    assert told == {"read": ("synced", None), "never read": ("failed", analyses.NEVER_READ)}
+    assert "Retry" in analyses.NEVER_READ
+
+
 def test_a_window_leaves_out_trades_of_everybody() -> None:
     """The window ends when the analysis is made, long after these trades: only what is younger than it counts."""
     now = int(database.now_s()) - START_AT
@@ -362,24 +374,65 @@ def test_signatures_are_ranked_as_strings(signatures: list[str]) -> None:
 def test_books_kept_beside_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd()
     here = complete(list(history))
-    monkeypatch.setattr(reading, "BESIDE_FROM", 0)
+    monkeypatch.setattr(reading, "BESIDE_FROM_TRADES", 0)
     there = complete(list(history))
     assert there.state == "complete"
     assert everything(there)[1] == everything(here)[1]
+
+
+@both_databases
+def test_the_days_of_trades_in_dollars_are_told_once_each() -> None:
+    sync("a", [Made(second, "m") for second in (0, 5, 86_400, 86_500, 400_000)])
+    models.Movement.update(quote="USDC").where(models.Movement.slot < 400_000).execute()
+    wallet = models.Wallet.get(models.Wallet.address == "a")
+    assert wallets.days_quoted_in_usd([wallet.id]) == [START_AT // 86_400, START_AT // 86_400 + 1]
+
+
+def test_wallets_are_read_in_parts_of_about_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trades, "ROWS_PER_READ", 10)
+    monkeypatch.setattr(trades, "WALLETS_PER_READ", 3)
+    parts = [range(9)[part] for part in trades.parts([4, 6, 1, 90, 0, 0, 0, 5, 5])]
+    assert [list(part) for part in parts] == [[0, 1], [2], [3], [4, 5, 6], [7, 8]]
+    assert list(trades.parts([])) == []
+
+
+@both_databases
+def test_what_is_read_in_many_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = crowd()
+    sync("other", [Made(1, "mint 000"), Made(2, "rare 0")])
+    sync("another", [Made(4, "mint 000"), Made(1_010, "rare 0"), Made(9, "elsewhere")])
+    few = [name for name in history if name != "stranger 20"]
+    whole = complete(few)
+    monkeypatch.setattr(trades, "ROWS_PER_READ", 20)
+    monkeypatch.setattr(reading, "COUNTED_AT_ONCE", 30)
+    assert everything(complete(few)) == everything(whole)
+
+
+def test_numbers_beyond_32_bits_are_kept_whole() -> None:
+    """Times and slots beyond 2038 and 2^31 leave the matches what they are."""
+    far = 2**33
+    names = ["early 1", "early 2", "far 1", "far 2"]
+    for name in names:
+        start, lag = (far if name.startswith("far") else 0), (7 if name.endswith("2") else 0)
+        sync(name, [Made(start + lag + 1_000 * n, f"{name[:3]} {n}") for n in range(3)])
+    found = by_name(complete(names))
+    for kind in ("early", "far"):
+        row = found[f"{kind} 1", f"{kind} 2"]
+        assert (row["matched"], row["median_lag_s"], row["leader"], row["lead_share"]) == (3, 7, 1, 1.0)
 
 
 def test_books_that_are_lost_are_an_error_and_leave_no_process() -> None:
     page = books.Page([[]] * 8, [0], [None], [{}])
     with books.Beside() as kept:
         kept.take(page)
-        kept._process.kill()
-        kept._process.wait()
+        kept.apart.process.kill()
+        kept.apart.process.wait()
         kept.take(page)
         with pytest.raises(RuntimeError):
             kept.told()
     with books.Beside() as kept, contextlib.suppress(ZeroDivisionError):
         raise ZeroDivisionError
-    assert kept._process.returncode == -signal.SIGKILL
+    assert kept.apart.process.returncode == -signal.SIGKILL
 
 
 # In a process of its own -----------------------------------------------------------------------------------------
@@ -437,6 +490,43 @@ def test_more_wallets_than_all_pairs_are_kept_of_keep_what_chance_does_not_expla
     assert strange.count() == 0
 
 
+@both_databases
+def test_cancelling_between_storing_and_showing_leaves_the_proof_of_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = crowd(strangers=3)
+    analysis = begin(list(history))
+    final = job_of(analysis)
+    Job.update(kind="provisional").where(Job.id == final.id).execute()
+    Analysis.update(state="syncing").where(Analysis.id == analysis.id).execute()
+    analyses.AnalysisWallet.update(state="waiting").where(analyses.AnalysisWallet.position == 7).execute()
+    runner.run(final.id)
+    before = proof_of(analysis)
+    assert Analysis.get_by_id(analysis.id).result_id == 1
+    sync("leader", [Made(5, "new"), Made(6, "rare 0", "sell")])
+    analyses.AnalysisWallet.update(state="synced").execute()
+    with database.write():
+        (job_id,) = lifecycle._advance(analysis.id)
+    show = lifecycle.result_ready
+
+    def cancelled(*arguments: Any) -> list[str]:
+        lifecycle.cancel(Analysis.get_by_id(analysis.id))
+        return show(*arguments)
+
+    monkeypatch.setattr(lifecycle, "result_ready", cancelled)
+    runner.run(job_id)
+    shown = Analysis.get_by_id(analysis.id)
+    assert (shown.state, shown.result_id, job_of(analysis).state) == ("cancelled", 1, "cancelled")
+    assert proof_of(analysis) == before
+    assert [row.dropped for row in Result.select().order_by(Result.id)] == [False, True]
+
+
+def proof_of(analysis: Analysis) -> Any:
+    shown, wallet = Analysis.get_by_id(analysis.id), analyses.wallet(analysis.id, "leader")
+    counts = [(row["trades"], row["mints"]) for row in analyses.wallets(analysis.id)]
+    return dataclasses.asdict(evidence.capital_audit(shown, wallet)), counts
+
+
 def order_of(analysis: Analysis) -> stage.Order:
     claim = jobs.claim(job_of(analysis).id)
     assert claim is not None
@@ -458,13 +548,13 @@ def test_a_process_whose_job_is_cancelled_is_ended(apart: Callable[[], None], mo
 def test_what_a_cancelled_computation_stored_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd(strangers=3)
     analysis = begin(list(history))
-    freeze = stage._freeze
+    tell = stage._told
 
-    def cancelled(order: stage.Order, read: reading.Reading) -> None:
+    def cancelled(order: stage.Order, *rest: Any) -> dict[str, Any]:
         jobs.cancel(order.claim.job_id)
-        freeze(order, read)
+        return tell(order, *rest)
 
-    monkeypatch.setattr(stage, "_freeze", cancelled)
+    monkeypatch.setattr(stage, "_told", cancelled)
     runner.run(job_of(analysis).id)
     for model in (Pair, PairOrder, Allocation, ResultWallet, ResultCluster):
         assert model.select().count() == 0, model
@@ -493,25 +583,76 @@ def test_a_process_that_ends_early(
     history = crowd(strangers=3)
     apart()
     order = order_of(begin(list(history)))
-    look = child._check
+    at_each_look(monkeypatch, lambda process: process.send_signal(number))
+    with pytest.raises(error):
+        child.run(order, analyse.SETTINGS)
 
-    def kill(claim: jobs.Claim) -> None:
-        look(claim)
-        for process in started:
-            process.send_signal(number)
 
+def at_each_look(monkeypatch: pytest.MonkeyPatch, do: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    """Do something to the processes that are started, whenever their job is looked after."""
     started: list[subprocess.Popen[bytes]] = []
-    start = subprocess.Popen
+    start, look = subprocess.Popen, child._check
 
     def note(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         started.append(start(*arguments, **options))
         return started[-1]
 
-    monkeypatch.setattr(child.subprocess, "Popen", note)
+    def look_and_do(claim: jobs.Claim) -> None:
+        look(claim)
+        for process in started:
+            do(process)
+
+    monkeypatch.setattr(apart_module.subprocess, "Popen", note)
     monkeypatch.setattr(child, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(child, "_check", kill)
-    with pytest.raises(error):
-        child.run(order, analyse.SETTINGS)
+    monkeypatch.setattr(child, "_check", look_and_do)
+
+
+def test_a_process_that_hangs_is_ended_and_its_job_tried_again(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = crowd(strangers=3)
+    apart()
+    analysis = begin(list(history))
+    at_each_look(monkeypatch, lambda process: process.send_signal(signal.SIGSTOP))
+    monkeypatch.setattr(child, "SILENT_S", 0.3)
+    runner.run(job_of(analysis).id)
+    job = job_of(analysis)
+    assert (job.state, job.attempts, job.claim) == ("queued", 1, None)
+    assert job.error == "The comparison made no progress for 0 minutes and was stopped."
+    assert [row.dropped for row in Result.select()] == [True]
+
+
+def test_a_process_that_takes_step_after_step_is_left_alone(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = crowd(strangers=3)
+    apart()
+    heard = []
+    monkeypatch.setattr(child, "LOOK_EVERY_S", 0.01)
+    watch = child._watched
+
+    def watched(process: apart_module.Apart, claim: jobs.Claim) -> dict[str, Any]:
+        answer = watch(process, claim)
+        heard.extend(process.said())
+        return answer
+
+    monkeypatch.setattr(child, "_watched", watched)
+    assert complete(list(history)).state == "complete"
+    assert len(heard) > 5
+    assert heard[:-1] == [None] * (len(heard) - 1)
+
+
+@pytest.mark.parametrize("limit", ["IN_THREAD", "IN_THREAD_TRADES"])
+def test_many_wallets_or_many_trades_are_computed_apart(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    history = crowd(strangers=3)
+    ran: list[int] = []
+    monkeypatch.setattr(child, "run", lambda order, _: ran.append(len(order.read)) or stage.compute(order))
+    monkeypatch.setattr(analyse, limit, 8 if limit == "IN_THREAD" else sum(map(len, history.values())))
+    complete(list(history))
+    assert ran == []
+    monkeypatch.setattr(analyse, limit, getattr(analyse, limit) - 1)
+    complete(list(history))
+    assert ran == [8]
 
 
 def test_the_process_ends_when_its_parent_is_gone(apart: Callable[[], None]) -> None:
@@ -532,5 +673,5 @@ def test_the_process_ends_when_its_parent_is_gone(apart: Callable[[], None]) -> 
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     assert process.returncode == 1
-    assert process.stdout.read() == b""
+    assert b"peak_mb" not in process.stdout.read()
     process.stdout.close()

@@ -250,6 +250,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
         read(self)
 
     monkeypatch.setattr(sync._Sync, "_read_batch", read_batch)
+    monkeypatch.setattr(sync, "SLICE_S", 600)  # on a slow machine the slice would end before the service refuses
 
 
 @pytest.mark.parametrize("chain", [(2, 400)], indirect=True)

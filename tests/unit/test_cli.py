@@ -130,10 +130,19 @@ def test_what_a_driver_says_is_left_out_where_it_holds_the_password(monkeypatch:
     )
 
 
+def catches_sigterm(pid: int) -> bool:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
 def test_a_worker_stops_quickly_when_told_to(tmp_path: pathlib.Path) -> None:
     running = servers.Program(tmp_path, {})
     process = running.start("pipeline")
-    time.sleep(2)
+    end = time.monotonic() + 60
+    while not catches_sigterm(process.pid):  # until then the signal itself would end it
+        assert time.monotonic() < end, running.log("pipeline")
+        time.sleep(0.05)
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0

@@ -23,7 +23,7 @@ from tasks.settings import read_settings
 from tests.conftest import both_databases
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-pytestmark = both_databases
+pytestmark = [both_databases, pytest.mark.unmigrated]
 
 BY_HAND = ("job_active", "token_wanted")
 
@@ -62,8 +62,9 @@ def test_inserting_a_row_that_is_there_leaves_it() -> None:
     assert Tick.select().count() == 2
 
 
-def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: pathlib.Path) -> None:
-    environ = {"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(tmp_path), "PATH": ""}
+def migrate_at_once(database_url: str, folder: pathlib.Path) -> list[str]:
+    """Let four processes migrate at the same time; give the lines that they printed."""
+    environ = {"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(folder), "PATH": ""}
     command = [sys.executable, "-m", "tasks.cli", "migrate"]
     processes = [
         subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -71,7 +72,26 @@ def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: 
     ]
     printed = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, printed
-    assert sum(b"migrated: 0001_initial" in out for out, _ in printed) == 1
+    return [line for out, _ in printed for line in out.decode().splitlines()]
+
+
+def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: pathlib.Path) -> None:
+    assert migrate_at_once(database_url, tmp_path).count("migrated: 0001_initial") == 1
+
+
+@pytest.mark.usefixtures("first_version")
+def test_processes_that_start_at_once_carry_an_old_database_forward_once(
+    database_url: str, tmp_path: pathlib.Path
+) -> None:
+    """The web process and the workers of an upgrade, as systemd starts them: all at the same time."""
+    fill_first_version()
+    database.db.close()
+    steps = sorted(migrate_at_once(database_url, tmp_path))
+    later = sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))[1:]
+    assert steps == [f"migrated: {name}" for name in later]  # each by one of them
+    database.db.connect()
+    assert Token.select().count() == 5
+    assert sorted(WalletMint.select().tuples()) == [(1, 1), (1, 2), (1, 4), (2, 1)]
 
 
 def insert(table: str, **values: Any) -> None:
@@ -82,6 +102,18 @@ def insert(table: str, **values: Any) -> None:
         f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})",  # names from this file alone
         tuple(values.values()),
     )
+
+
+@pytest.mark.usefixtures("records")
+def test_a_connection_is_kept_and_given_back_clean() -> None:
+    database.db.close()
+    with database.session():
+        first = database.db.connection()
+        first.execute("BEGIN")  # as an error may leave it
+        first.execute("CREATE TABLE half_done (id INTEGER)")
+    with database.session():
+        assert database.db.connection() is first
+        assert "half_done" not in database.db.get_tables()
 
 
 @pytest.fixture
@@ -167,7 +199,7 @@ def fill_second_version() -> None:
 def test_the_third_step_numbers_and_orders_the_pairs_of_before() -> None:
     Runner(database.db.obj, str(database.MIGRATIONS)).up("0002_enrichment")
     fill_second_version()
-    assert database.migrate() == ["0003_analysis"]
+    assert database.migrate()[0] == "0003_analysis"
     rows, _ = pairs.page(1)
     assert [(row["wallet_a"], row["wallet_b"]) for row in rows] == [(1, 3), (0, 2), (2, 3), (0, 3), (0, 1), (1, 2)]
     assert [row["number"] for row in rows] == list(range(6))
@@ -195,6 +227,29 @@ def test_the_third_step_says_what_results_of_before_were_made_with_and_lack() ->
     assert len(kept["missing"]) == 1
     assert results.clusters(1) == []
     assert results.wallets(1) == {}
+
+
+@pytest.mark.usefixtures("first_version")
+def test_the_fourth_step_works_out_what_holds_the_clusters_of_before() -> None:
+    Runner(database.db.obj, str(database.MIGRATIONS)).up("0003_analysis")
+    insert("result", id=1, analysis_id=1, version="1", dropped=False, provisional=False, wallets=5, computed_at=1.0,
+           duration_s=1.0, summary="{}", rates="{}", parameters=json.dumps({"tau": 0.5}),
+           background=json.dumps({"reason": None}), explained="[]", insights="[]", missing="[]")  # fmt: skip
+    insert("result_cluster", result_id=1, number=1, cohesion=0.8, members="[0, 1, 2, 4]", weak_bridges="[4]",
+           shared_mints="[]", edges=4)  # fmt: skip
+    found = [(0, 1, 0.9, 0.001), (1, 2, 0.8, 0.001), (0, 2, 0.8, 0.001), (2, 4, 0.5, 0.001), (0, 4, 0.6, 0.5),
+             (1, 4, 0.4, 0.001), (0, 3, 0.9, 0.001)]  # fmt: skip
+    for number, (a, b, overall, q_value) in enumerate(sorted(found, key=lambda row: -row[2])):
+        insert("pair", result_id=1, number=number, wallet_a=a, wallet_b=b, shared=3, overall=overall,
+               q_value=q_value, insights=0)  # fmt: skip
+    inside = [n for n, row in enumerate(sorted(found, key=lambda row: -row[2])) if row[1] != 3]
+    packed = b"".join(number.to_bytes(4, "little") for number in inside)
+    insert("pair_order", result_id=1, sort="cluster:1", chunk=0, numbers=packed)
+    assert database.migrate() == ["0004_edges", "0005_operations", "0006_signing"]
+    (cluster,) = results.clusters(1)
+    assert cluster["held_by"] == [[1, 0.9, 2], [0, 0.9, 2], [1, 0.8, 3], [2, 0.5, 1]]
+    rows, _ = pairs.page(1, edges=True)
+    assert [(row["wallet_a"], row["wallet_b"]) for row in rows] == [(0, 1), (1, 2), (0, 2), (2, 4)]
 
 
 @pytest.mark.usefixtures("records")

@@ -12,6 +12,7 @@ import base58
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 
 from tasks import analyse, queues, runner
 from tasks.analysis.trades import Derived, Movement
@@ -19,6 +20,7 @@ from tasks.records import database, wallets
 from tasks.records.models import Analysis, Job, Wallet
 from tasks.records.wallets import Cursor, Looked
 from tasks.settings import read_settings
+from tests import described
 from webapp import create_app
 
 assert analyse  # registers the handlers of the comparison
@@ -77,20 +79,31 @@ def _looked(wallet: str, number: int, trade: Trade) -> Looked:
 
 
 class WholeAnswers(FlaskClient):
-    """A client that reads every answer to its end, so that sent files are closed."""
+    """A client that reads every answer to its end, so that sent files are closed, and holds JSON to its description."""
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
-        return super().open(*args, **{"buffered": True, **kwargs})
+        answer = super().open(*args, **{"buffered": True, **kwargs})
+        described.check_answer(self.application, answer)
+        return answer
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """The templates' code, shared by all apps: compiling it anew for each took most of a test's time."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
 
 
 @pytest.fixture
-def make_app(database_url: str, tmp_path: pathlib.Path) -> Iterator[Callable[..., Flask]]:
+def make_app(
+    database_url: str, tmp_path: pathlib.Path, compiled: FileSystemBytecodeCache
+) -> Iterator[Callable[..., Flask]]:
     """Build the app with the settings given; each call makes one on the same database."""
 
     def make(**environ: str) -> Flask:
         values = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "k" * 32} | environ
         app = create_app(read_settings({f"WALLETKIN_{name}": value for name, value in values.items()}))
         app.test_client_class = WholeAnswers
+        app.jinja_env.bytecode_cache = compiled
         return app
 
     yield make

@@ -11,7 +11,7 @@ from flask import template_rendered
 from flask.testing import FlaskClient
 
 from tasks import jobs, lifecycle, queues
-from tasks.records import activity, analyses, database, tokens
+from tasks.records import analyses, database, progress, tokens
 from tasks.records.models import Analysis, AnalysisWallet, Job, Token
 from tests.conftest import both_databases
 from tests.web.conftest import START_AT, address, buys, finish, mint, post_form, row, start, sync, work
@@ -94,9 +94,24 @@ def test_htmx_polls_the_progress_block(client: FlaskClient) -> None:
     assert "<html" in client.get(f"/analyses/{key}/progress").text
 
 
+def test_the_last_poll_puts_the_result_in_the_place_of_the_progress(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village, label="Village")
+    here = {"HX-Target": "progress", "HX-Current-URL": f"http://localhost/analyses/{key}?x=1#pairs"}
+    answer = client.get(f"/analyses/{key}/progress", headers=HTMX | here)
+    assert answer.status_code == 286
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("#content", "innerHTML")
+    assert "<html" not in answer.text
+    assert re.search(r"<title>Done: Village", answer.text.partition("<svg")[0]), "drawings have titles too"
+    assert 'id="summary"' in answer.text
+    assert 'data-live="Done. 5\u00a0wallets, 10\u00a0pairs' in answer.text.replace("&nbsp;", "\u00a0")
+    assert answer.text.count('hx-swap-oob="outerHTML"') == 2, "the sync state and the footer"
+    assert "hx-swap-oob" not in client.get(f"/analyses/{key}").text
+
+
 def test_polling_ends_with_286_and_leads_to_the_result(client: FlaskClient, village: list[str]) -> None:
     key = finish(client, village)
-    answer = client.get(f"/analyses/{key}/progress", headers=HTMX)
+    here = {"HX-Current-URL": f"http://localhost/analyses/{key}/progress"}
+    answer = client.get(f"/analyses/{key}/progress", headers=HTMX | here)
     assert answer.status_code == 286
     assert answer.headers["HX-Redirect"] == f"/analyses/{key}"
     assert client.get(f"/analyses/{key}/progress").status_code == 200
@@ -123,6 +138,27 @@ def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, v
     old, new = (client.get(f"{path}{version}", headers=HTMX).text for version in (0, shown))
     assert f'value="{shown}"' in old
     assert f'value="{shown}"' not in new
+
+
+def test_the_stages_say_what_is_being_done(client: FlaskClient, village: list[str]) -> None:
+    key = start(client, [*village, A])
+    path = f"/analyses/{key}/progress"
+    for name in ("Read wallets", "Compare pairs", "Find clusters", "Name and price tokens"):
+        assert name in client.get(path).text
+    assert "Begins with the first wallets" in client.get(path).text
+    work()
+    claimed("sync", A, done=50, total=100)
+    with database.session(), database.write():
+        Job.update(started_at=database.clock() - 10).where(Job.subject == A).execute()
+        analyses.set_wallet_state(lifecycle.wallet_of(A).id, [row_id(key)], "syncing")
+        Token.update(status="unlisted").where(Token.mint == mint(0)).execute()
+    text = client.get(path, headers=HTMX).text
+    assert "Reading 1 at a time, about 10" in text
+    assert "10 pairs so far" in text
+    assert "Starts when every wallet is read" in text
+    assert "1 of 9" in text
+    assert re.search(r"<title>8[0-9] % ·", text)
+    assert re.search(r"<title>8[0-9] % ·", client.get(f"/analyses/{key}").text)
 
 
 def test_a_poll_of_a_vanished_analysis_ends_and_shows_why(client: FlaskClient) -> None:
@@ -179,7 +215,7 @@ def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village
 
     key, (a, b) = finish(client, village), village[:2]
     with template_rendered.connected_to(check, client.application):
-        for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}", "/enrichment"):
+        for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}", "/enrichment", "/tokens"):
             client.get(f"/analyses/{key}{path}")
         for path in (
             "/",
@@ -220,6 +256,12 @@ def test_a_complete_analysis_on_its_page(client: FlaskClient, village: list[str]
     assert f"/analyses/{key}/pairs.csv" in page
     assert f"/analyses/{key}/progress" not in page
     assert page.count('<li class="pair"') == 10
+    for name in ("Tokens resolved", "Pairs beyond chance", "Largest lift", "Matched trades", "In the same slot"):
+        assert name in page
+    matched = re.search(r"<dt>Matched trades</dt><dd>([^<]+)", page)
+    assert matched
+    pairs = client.get(f"/analyses/{key}/pairs.json").json["pairs"]
+    assert int(matched[1]) == sum(one["matched"] for one in pairs)
 
 
 @pytest.mark.parametrize(("target", "mark"), [("pairs-card", 'id="pairs-card"'), ("tokens-card", 'id="tokens-card"')])
@@ -321,6 +363,50 @@ def test_a_complete_analysis_is_left_alone_by_a_retry(client: FlaskClient, villa
     assert client.get(f"/analyses/{key}.json").json["state"] == "complete"
 
 
+def test_all_incomplete_wallets_are_tried_again_at_once(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    with database.session():
+        for one, state in zip(village[:2], ("failed", "partial"), strict=True):
+            analyses.set_wallet_state(lifecycle.wallet_of(one).id, [row_id(key)], state)
+    page = client.get(f"/analyses/{key}").text
+    assert "Retry both" in page
+    assert page.count("notice-warn") == 1, "one bar says it all"
+    answer = client.post(f"/analyses/{key}/retry", json={})
+    assert answer.status_code == 202
+    assert client.get(f"{answer.json['url']}.json").json["parent"] == key
+    with database.session():
+        again = Job.select(Job.subject).where(Job.kind == "sync", Job.state == "queued")
+        assert {job.subject for job in again} == set(village[:2])
+
+
+def test_in_a_running_analysis_all_are_tried_again_in_place(client: FlaskClient) -> None:
+    key = start(client, [A, B, C])
+    with database.session(), database.write():
+        for one in (A, B):
+            jobs.cancel(Job.get(Job.subject == one).id)
+            analyses.set_wallet_state(lifecycle.wallet_of(one).id, [row_id(key)], "failed")
+    answer = post_form(client, f"/analyses/{key}/retry")
+    assert (answer.status_code, answer.location) == (303, f"/analyses/{key}")
+    assert {one["state"] for one in client.get(f"/analyses/{key}.json").json["wallets"]} == {"waiting"}
+
+
+def test_with_nothing_to_try_again_a_retry_of_all_is_a_conflict(client: FlaskClient, village: list[str]) -> None:
+    assert post_form(client, f"/analyses/{finish(client, village)}/retry").status_code == 409
+
+
+def test_by_htmx_a_retry_answers_with_the_progress(client: FlaskClient) -> None:
+    key = start(client, [A, B])
+    with database.session(), database.write():
+        jobs.cancel(Job.get(Job.subject == A).id)
+        analyses.set_wallet_state(lifecycle.wallet_of(A).id, [row_id(key)], "failed")
+    path = f"/analyses/{key}/wallets/{A}/retry"
+    assert f'hx-post="{path}" hx-target="#progress"' in client.get(f"/analyses/{key}").text
+    headers = HTMX | {"HX-Target": "progress"}
+    answer = post_form(client, path, headers=headers)
+    assert (answer.status_code, answer.location) == (303, f"/analyses/{key}/progress")
+    assert 'id="wallet-progress"' in client.get(answer.location, headers=headers).text
+
+
 def test_a_good_wallet_is_not_tried_again(client: FlaskClient, village: list[str]) -> None:
     key = finish(client, village)
     assert post_form(client, f"/analyses/{key}/wallets/{village[0]}/retry").status_code == 409
@@ -329,7 +415,7 @@ def test_a_good_wallet_is_not_tried_again(client: FlaskClient, village: list[str
 
 def test_the_pace_of_nothing_is_unknown(client: FlaskClient) -> None:
     with database.session():
-        assert activity.pace(1).seconds_left is None
+        assert progress.pace(1).seconds_left is None
 
 
 def test_the_window_ends_when_the_analysis_began(client: FlaskClient) -> None:

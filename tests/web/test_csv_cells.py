@@ -13,7 +13,9 @@ from webapp.exports import cell
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t1", "\r1", "\n1", "=", "-", "+", "＝1+1", "-1e5x", "--1"],
+    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t1", "\r1", "\n1", "=", "-", "+", "＝1+1", "-1e5x", "--1"]
+    # What reads as a number is still what somebody wrote: our own numbers are no text.
+    + ["-2", "+1.5", "-2e-9", "-1", "@1", "＋1"],
 )
 def test_what_begins_like_a_formula_is_made_text(text: str) -> None:
     assert cell(text) == f"'{text}"
@@ -45,9 +47,7 @@ def test_no_spreadsheet_finds_a_formula_however_it_splits(text: str, separator: 
             assert not found.strip().startswith(("=", "+", "-", "@")), row
 
 
-@pytest.mark.parametrize(
-    "value", ["-1", "+1.5", "-2e-9", "3", "plain", "a=b", "a;b", "a; b-c", "a, -b", "", 0, -1, -0.5, 1e-12]
-)
+@pytest.mark.parametrize("value", ["3", "plain", "a=b", "a;b", "a; b-c", "a, -b", "", 0, -1, -0.5, 1e-12])
 def test_numbers_and_plain_text_stay(value: Any) -> None:
     assert cell(value) == value
 

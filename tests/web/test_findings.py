@@ -126,7 +126,7 @@ def test_the_list_can_be_narrowed_to_an_insight_and_a_cluster(flock: str, client
     page = client.get(f"{path}?insight=leader_and_follower").text
     assert page.count('<li class="pair"') == 1
     assert "insight-leader_and_follower" in page
-    assert 'class="chip" href="/analyses/' in page
+    assert re.search(r'class="chip" href="\?[^"]*"', page), "each chip leads to the same list, narrowed otherwise"
 
 
 @pytest.mark.parametrize("query", ["sort=lift", "sort=matched&min=3", "sort=overlap&min=0.33", "cluster=9"])
@@ -140,7 +140,16 @@ def test_every_list_has_a_page(flock: str, client: FlaskClient, query: str) -> N
 def test_clusters_and_places_in_json(flock: str, client: FlaskClient) -> None:
     shape = client.get(f"/analyses/{flock}.json").json
     (cluster,) = shape["clusters"]
-    assert list(cluster) == ["number", "wallets", "cohesion", "shared_mints", "weak_bridges"]
+    assert list(cluster) == ["number", "wallets", "cohesion", "shared_mints", "weak_bridges", "held_by"]
+    assert [one["wallet"] for one in cluster["held_by"]] == cluster["wallets"]
+    for one in cluster["held_by"]:
+        assert one["by"] in set(cluster["wallets"]) - {one["wallet"]}
+        assert (one["overall"], one["edges"]) == (pytest.approx(1.0), 2)
+    edges = client.get(f"/analyses/{flock}/pairs.json?cluster=1&edges=yes").json["pairs"]
+    assert {one for pair in edges for one in (pair["wallet_a"], pair["wallet_b"])} == set(cluster["wallets"])
+    assert all(one["cluster_edge"] for one in edges)
+    everywhere = client.get(f"/analyses/{flock}/pairs.json").json["pairs"]
+    assert [one for one in everywhere if one["cluster_edge"]] == edges
     assert cluster["wallets"] == sorted([LEAD, FOLLOW, LATE])
     assert cluster["cohesion"] == pytest.approx(1.0)
     assert sorted(cluster["shared_mints"]) == sorted(mint(i) for i in range(6))
@@ -155,6 +164,8 @@ def test_clusters_and_places_in_json(flock: str, client: FlaskClient) -> None:
 def test_the_page_shows_clusters_map_and_insights(flock: str, client: FlaskClient) -> None:
     page = client.get(f"/analyses/{flock}").text
     assert f"/analyses/{flock}/pairs?cluster=1" in page
+    assert page.count('class="held-by note"') == 3
+    assert f"/analyses/{flock}/pairs?cluster=1&amp;edges=yes" in page
     assert page.count('class="dot dot-') == 4
     assert page.count('class="dot dot-circle cluster-1"') == 3
     assert f"/analyses/{flock}/pairs?insight=leader_and_follower" in page
@@ -170,6 +181,9 @@ def test_clusters_as_csv(client: FlaskClient) -> None:
     assert {one["label"] for one in rows} == {"'=cmd()", ""}
     assert {(one["cluster"], one["wallets"], one["weak_bridge"]) for one in rows} == {("1", "3", "false")}
     assert set(rows[0]["shared_mints"].split()) == {mint(i) for i in range(3)}
+    assert [one["shared_mints"] for one in rows[1:]] == ["", ""], "a long list is not repeated"
+    assert all(one["held_by"] in wallets and one["held_by"] != one["wallet"] for one in rows)
+    assert {(one["held_by_overall"], one["edges"]) for one in rows} == {("1.0", "2")}
     assert rows[0]["tau"] == "0.5"
 
 
@@ -196,6 +210,11 @@ def test_the_graph_is_read_by_others(client: FlaskClient, tmp_path: Any) -> None
     assert edge["overall"] == pytest.approx(1.0)
     assert "very_high_similarity" in edge["insights"].split()
     assert (graph["tau"], graph["analysis"]) == ("0.5", key)
+    holding = client.get(f"/analyses/{key}/pairs.json?cluster=1&edges=yes").json["pairs"]
+    marked = [{graph.vs[end]["id"] for end in one.tuple} for one in graph.es if one["cluster_edge"]]
+    assert 0 < len(marked) < graph.ecount()
+    assert all({one["wallet_a"], one["wallet_b"]} in marked for one in holding)
+    assert len(marked) == len(holding)
     assert database.db.is_closed()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import pathlib
+import re
 import subprocess
 import sys
 from typing import Any
@@ -14,8 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from tasks import lifecycle, queues
-from tasks.errors import WalletkinError
+from tasks import lifecycle
 from tasks.records import database
 from tests.web.conftest import address, post_form, start, token
 
@@ -90,6 +91,14 @@ def test_json_without_a_cookie_gets_none(client: FlaskClient) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
+def test_over_tls_browsers_are_told_to_stay_there(client: FlaskClient, make_app: Any) -> None:
+    secure = client.get("/healthz", base_url="https://localhost").headers
+    assert secure["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Strict-Transport-Security" not in client.get("/healthz").headers
+    forwarded = make_app(PROXY_HOPS="1").test_client().get("/healthz", headers={"X-Forwarded-Proto": "https"})
+    assert "Strict-Transport-Security" in forwarded.headers
+
+
 # Forged posts
 
 
@@ -103,6 +112,32 @@ def test_a_form_without_its_token_is_refused(client: FlaskClient) -> None:
 def test_a_token_in_a_header_is_good_for_htmx(client: FlaskClient) -> None:
     headers = HTMX | {"X-CSRFToken": token(client)}
     assert client.post("/analyses/preview", data={"addresses": A}, headers=headers).status_code == 200
+
+
+def test_the_token_looks_different_in_each_answer_and_each_is_good(client: FlaskClient) -> None:
+    tokens = [token(client) for _ in range(3)]
+    assert len(set(tokens)) == 3
+    with client.session_transaction() as kept:
+        secret = kept["csrf_token"]
+    for one in tokens:
+        parts = {one[start : start + 8] for start in range(len(one) - 7)}
+        assert not any(part in other for other in tokens if other != one for part in parts), "nothing is repeated"
+        assert secret not in base64.urlsafe_b64decode(one).decode("latin-1")
+        assert client.post("/analyses/preview", data={"csrf_token": one, "addresses": A}).status_code == 200
+
+
+def test_one_answer_repeats_one_token(client: FlaskClient) -> None:
+    found = re.findall(r'csrf[-_]token" (?:content|value)="([^"]+)"', client.get("/").text)
+    assert len(found) >= 2
+    assert len(set(found)) == 1, "each with a mask of its own would spoil the compression of a page with many forms"
+
+
+@pytest.mark.parametrize("sent", ["x", "é", "AAAA", "AAAAA", "A" * 5000, "\x00", "%%%", "----", "__8="])
+def test_what_is_no_token_is_refused(client: FlaskClient, sent: str) -> None:
+    client.get("/")
+    for where in ({"data": {"csrf_token": sent}}, {"headers": {"X-CSRFToken": sent.encode().decode("latin-1")}}):
+        if "\x00" not in sent or "data" in where:
+            assert client.post("/analyses/preview", **where).status_code == 400
 
 
 def test_another_browsers_token_is_refused(app: Flask) -> None:
@@ -208,7 +243,7 @@ def test_what_breaks_inside_is_logged_and_not_shown(
 
 def test_an_error_page_that_fails_still_says_what_is_wrong(client: FlaskClient) -> None:
     client.application.jinja_env.filters.pop("short_address", None)
-    client.application.jinja_env.globals.pop("icon_sprite")
+    client.application.jinja_env.globals.pop("ui")
     assert "There is no such page." in client.get("/nowhere").text
 
 
@@ -223,27 +258,6 @@ def test_a_database_that_is_gone_is_an_outage(client: FlaskClient, monkeypatch: 
 
 
 # Operations
-
-
-def test_health_and_readiness(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert client.get("/healthz").json == {"status": "ok"}
-    assert client.get("/readyz").json["checks"] == {"database": True, "queue": True}
-
-    def gone() -> float:
-        raise WalletkinError("gone")
-
-    monkeypatch.setattr(database, "now_s", gone)
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json["checks"] == {"database": False, "queue": True}
-
-
-def test_readiness_needs_the_queue(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone() -> int:
-        raise OSError("gone")
-
-    monkeypatch.setattr(queues.pipeline.storage, "queue_size", gone)
-    assert client.get("/readyz").json["checks"] == {"database": True, "queue": False}
 
 
 def test_a_request_gives_its_connection_back(client: FlaskClient) -> None:

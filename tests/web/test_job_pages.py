@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from tasks.records import database
 from tasks.records.models import Job
 from tests.conftest import both_databases
 from tests.web.conftest import address, buys, finish, post_form, start, sync, work
+from webapp import job_words
+from webapp.marks import JOB_KINDS
+from webapp.pages.jobs import STATES
 
 TOKEN = "operator-token-1234"
 A, B, C = (address(i) for i in range(3))
@@ -174,13 +178,14 @@ def test_the_owner_sees_their_own_jobs_only(app: Flask) -> None:
     assert len(shared["analyses"]) == 1
 
 
-def test_naming_the_analysis_shows_its_jobs(app: Flask) -> None:
+def test_naming_an_analysis_shows_its_jobs_and_no_others(app: Flask) -> None:
     client = app.test_client()
     key = start(client, [A, B])
     start(client, [C, address("d")])
     shapes = only(client, f"?analysis={key}", environ_overrides=REMOTE)
-    assert {job["subject"] for job in shapes} == {A, B, None}
-    assert {tuple(job["analyses"] or ()) for job in shapes} == {(key,), ()}
+    assert {job["subject"] for job in shapes} == {A, B}
+    assert {tuple(job["analyses"] or ()) for job in shapes} == {(key,)}
+    assert only(client, f"?analysis={'0' * 32}") == []
 
 
 def test_the_operator_sees_all_by_the_token_and_nobody_by_place(make_app: Callable[..., Flask]) -> None:
@@ -191,6 +196,72 @@ def test_the_operator_sees_all_by_the_token_and_nobody_by_place(make_app: Callab
         assert {job["subject"] for job in only(client, headers=headers, environ_overrides=REMOTE)} == {A, B}
     for headers in ({"Authorization": "Bearer wrong"}, {"X-Operator-Token": "é"}, {"Authorization": TOKEN}):
         assert all(map(hidden, only(client, headers=headers)))
+
+
+# Words
+
+
+def outcomes(page: str) -> list[str]:
+    cells = re.findall(r'<td class="job-told">(.*?)</td>', page, re.DOTALL)
+    return [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in cells]
+
+
+def test_every_job_of_the_log_says_where_it_stands(client: FlaskClient, village: list[str]) -> None:
+    finish(client, village)
+    start(client, [A, B])
+    failed_job(A)
+    told = outcomes(client.get("/activity").text)
+    went_on = "The analysis goes on without this wallet; it can be read again from the table of wallets."
+    assert sorted(told[:2]) == [f"The endpoint refused. {went_on}", "Waiting for its turn"]
+    assert told[2:] == ["Waiting for its turn", "5 wallets compared"]
+
+
+@pytest.mark.parametrize("kind", JOB_KINDS)
+@pytest.mark.parametrize("state", STATES)
+def test_there_are_words_for_every_kind_and_state(kind: str, state: str) -> None:
+    job = {"kind": kind, "state": state, "error": None, "events": [], "counts": None, "done": 3, "total": None}
+    assert job_words.told(job)
+    assert (job_words.next_step(job) is not None) is (state == "failed")
+
+
+def test_a_job_says_what_it_is_doing_and_what_came_of_it() -> None:
+    job = {"kind": "enrich", "state": "running", "error": None, "events": [], "counts": None, "done": 7, "total": 1_200}
+    assert job_words.told(job) == "7 of 1,200 tokens"
+    counts = {"asked": 70, "resolved": 66, "unlisted": 3, "failed": 1}
+    done = job | {"state": "succeeded", "counts": counts}
+    assert job_words.told(done) == "70 asked: 66 resolved, 3 without a market, 1 failed"
+    assert job_words.told(job | {"state": "succeeded"}) == "Nothing to ask for: all were up to date"
+    assert job_words.told(job | {"state": "failed"}) == "It failed; the reason is not yours to see."
+    cancelled = job | {"state": "cancelled", "events": [{"detail": "The analysis has ended."}]}
+    assert job_words.told(cancelled) == "The analysis has ended."
+
+
+def test_a_job_has_a_timeline_and_what_to_do_next(client: FlaskClient) -> None:
+    key = start(client, [A, B], label="<b>Mine</b>")
+    page = client.get(f"/jobs/{failed_job(A)}").text
+    assert re.findall(r'<li class="timeline-(\w+)">', page) == ["queued", "running", "failed"]
+    assert page.count("after ") >= 2
+    assert "it can be read again from the table of wallets" in page
+    assert f'href="/analyses/{key}"><bdi>&lt;b&gt;Mine&lt;/b&gt;</bdi>' in page
+
+
+def test_a_stranger_learns_that_a_job_failed_and_not_why(app: Flask) -> None:
+    start(app.test_client(), [A, B])
+    job_id = failed_job(A)
+    page = app.test_client().get(f"/jobs/{job_id}", environ_overrides=REMOTE).text
+    assert "The endpoint refused." not in page
+    assert "It failed; the reason is not yours to see." in page
+
+
+def test_the_log_is_narrowed_to_an_analysis_by_a_form(app: Flask) -> None:
+    client = app.test_client()
+    mine = post_form(client, "/analyses", {"addresses": f"{A}\n{B}", "label": "Mine"}).location.rpartition("/")[2]
+    start(client, [C, address("d")])
+    assert f'<option value="{mine}">Mine</option>' in client.get("/activity").text
+    page = client.get(f"/activity?analysis={mine}&kind=sync").text
+    assert f'<option value="{mine}" selected>Mine</option>' in page
+    assert len(outcomes(page)) == 2
+    assert "No job is like that." in client.get(f"/activity?analysis={mine}&state=cancelled").text
 
 
 # Cancelling

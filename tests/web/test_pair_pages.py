@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.records import database
-from tasks.records.models import Pair, Token
+from tasks.records import database, pairs, results
+from tasks.records.models import Analysis, Pair, Result, Token
 from tests.conftest import both_databases
 from tests.web.conftest import address, buys, finish, mint, row, start, sync, work
 
@@ -47,7 +47,7 @@ def test_pairs_in_json(client: FlaskClient, village: list[str]) -> None:
     assert list(best) == [
         "wallet_a", "wallet_b", "shared", "overall", "behavioural", "capital", "jaccard", "overlap", "coverage_a",
         "coverage_b", "holdings", "expected", "lift", "p_value", "q_value", "matched", "matched_share", "same_slot",
-        "median_lag_s", "leader", "lead_share", "timing_p_value", "insights",
+        "median_lag_s", "leader", "lead_share", "timing_p_value", "insights", "cluster_edge",
     ]  # fmt: skip
     assert {best["wallet_a"], best["wallet_b"]} == {address("alike 1"), address("alike 2")}
     assert best["wallet_a"] < best["wallet_b"]
@@ -65,9 +65,9 @@ def test_pairs_in_json(client: FlaskClient, village: list[str]) -> None:
 def test_paging_gives_every_pair_once_under_ties_and_unknowns(client: FlaskClient, limit: int, sort: str) -> None:
     wallets = [sync(f"tie {i}", buys(1, 2, 3)) for i in range(4)] + [sync(f"none {i}", buys(1)) for i in range(4)]
     key = finish(client, wallets)
-    pairs = walk(client, f"/analyses/{key}/pairs.json?sort={sort}&limit={limit}")
-    assert len(pairs) == len(set(pairs)) == 28
-    assert pairs == walk(client, f"/analyses/{key}/pairs.json?sort={sort}&limit=200")
+    found = walk(client, f"/analyses/{key}/pairs.json?sort={sort}&limit={limit}")
+    assert len(found) == len(set(found)) == 28
+    assert found == walk(client, f"/analyses/{key}/pairs.json?sort={sort}&limit=200")
 
 
 @both_databases
@@ -171,7 +171,7 @@ def test_pairs_as_csv(client: FlaskClient) -> None:
     assert rows[0]["analysis"] == key
     assert rows[0]["computed_at"].endswith("Z")
     labels = {one[name] for one in rows for name in ("label_a", "label_b")}
-    assert labels == {"'=cmd()", "+1", ""}
+    assert labels == {"'=cmd()", "'+1", ""}
     shape = client.get(f"/analyses/{key}/pairs.json").json["pairs"]
     assert [(one["wallet_a"], float(one["overall"])) for one in rows] == [(p["wallet_a"], p["overall"]) for p in shape]
 
@@ -184,7 +184,70 @@ def test_a_long_csv_holds_every_pair_once(client: FlaskClient, monkeypatch: pyte
     rows = [(one["wallet_a"], one["wallet_b"]) for one in rows_of(client.get(f"/analyses/{key}/pairs.csv"))]
     assert len(rows) == len(set(rows)) == 36
     assert len(rows_of(client.get(f"/analyses/{key}/pairs.csv?min=0.5"))) == 15
-    assert rows_of(client.get(f"/analyses/{key}/pairs.csv?cluster=2")) == []
+    (empty,) = rows_of(client.get(f"/analyses/{key}/pairs.csv?cluster=2"))
+    assert (empty["wallet_a"], empty["overall"], empty["analysis"], empty["tau"]) == ("", "", key, "0.5")
+    assert empty["missing"] == "", "nothing is missing"
+
+
+def _replaced(key: str) -> int:
+    """Put a newer result, a copy without pairs, in the place of the shown one; return the id of the old one."""
+    with database.session():
+        old = Analysis.get(Analysis.key == key).result_id
+        values = Result.select().where(Result.id == old).dicts().get()
+        new = Result.insert({name: value for name, value in values.items() if name != "id"}).execute()
+        Analysis.update(result_id=new).where(Analysis.key == key).execute()
+    return int(old)
+
+
+@both_databases
+@pytest.mark.parametrize("path", ["pairs.csv", "pairs.csv?wallet={wallet}", "graph.graphml"])
+def test_a_file_whose_result_is_deleted_meanwhile_breaks_off(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("tasks.records.pairs.PAIRS_A_READ", 2)
+    monkeypatch.setattr("webapp.exports.ROWS_PER_CHUNK", 1)
+    monkeypatch.setattr("webapp.graphml.ROWS_PER_CHUNK", 1)
+    wallets = [sync(f"gone {i}", buys(1, 2, 3)) for i in range(5)]
+    key = finish(client, wallets)
+    answer = client.get(f"/analyses/{key}/{path.format(wallet=wallets[0])}", buffered=False)
+    chunks = iter(answer.response)
+    next(chunks)
+    old = _replaced(key)
+    with database.session():
+        assert results.tidy(older_than_s=100) == [], "the delay counts from when it was replaced"
+        assert results.tidy(older_than_s=0) == [old]
+    with pytest.raises(pairs.Gone):
+        list(chunks)
+
+
+def test_a_file_whose_result_was_deleted_before_its_first_row_is_no_empty_file(
+    client: FlaskClient, village: list[str]
+) -> None:
+    key = finish(client, village)
+    with database.session():
+        results.drop_result(int(row(key).result_id))
+    with pytest.raises(pairs.Gone):
+        client.get(f"/analyses/{key}/pairs.csv")
+
+
+def test_a_mark_of_another_list_is_refused_and_the_page_begins_again(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    path = f"/analyses/{key}/pairs"
+    after = client.get(f"{path}.json?limit=4").json["next"]
+    assert client.get(f"{path}.json?limit=4&after={after}").status_code == 200
+    for other in ("sort=capital", "min=0.1", f"wallet={village[0]}", "cluster=1", "edges=yes"):
+        answer = client.get(f"{path}.json?{other}&after={after}")
+        assert answer.status_code == 400
+        assert "start again" in answer.json["error"]["message"]
+    other_key = finish(client, village[:4])
+    assert client.get(f"/analyses/{other_key}/pairs.json?after={after}").status_code == 400
+    page = client.get(f"/analyses/{other_key}/pairs?limit=4&after={after}")
+    assert page.status_code == 200
+    assert "replaced by a newer one" in page.text
+    assert page.text.count('<li class="pair"') == 4
+    rows = client.get(f"/analyses/{other_key}/pairs?limit=4&after={after}", headers=HTMX).text
+    assert '<li class="pair"' not in rows, "they would stand below those of the old result"
+    assert "Start again" in rows
     assert database.db.is_closed()
 
 

@@ -330,3 +330,22 @@ def test_scores_are_on_the_page_before_any_token_is_known(client: FlaskClient, v
 def test_a_poll_does_not_touch_the_cookie(client: FlaskClient) -> None:
     register(**{mint(0): RESOLVED})
     assert "Set-Cookie" not in poll(client, mint(0)).headers
+
+
+def test_the_list_of_tokens_counts_them_and_offers_a_retry_only_where_it_can_be_sent(
+    client: FlaskClient, village: list[str]
+) -> None:
+    failed = {"status": "failed", "last_error": "the market answered 503"}
+    register(**{mint(0): RESOLVED | {"liquidity_usd": 1_234.0}, mint(1): failed})
+    path = f"/tokens?mints={mint(0)},{mint(1)},{mint(2)}"
+    page = client.get(path).text
+    assert "1 resolved, 0 without a market, 1 failed, 1 not known yet" in page
+    assert "The market answered 503." in page
+    assert "$1,234" in page
+    assert 'id="refresh-form"' not in page
+    assert "price-retry" not in page, "the button would have no form"
+    key = finish(client, village)
+    named = client.get(f"{path}&analysis={key}").text
+    assert f'action="/analyses/{key}/refresh"' in named
+    assert "price-retry" in named
+    assert client.get(f"{path}&analysis={'0' * 32}").status_code == 404

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
+import time
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.analysis.addresses import USDS
-from tests.web.conftest import address, buys, finish, mint, start, sync
+from tasks.analysis.addresses import DEFAULT_EXCLUDED, USDS
+from tests.web.conftest import START_AT, address, buys, finish, mint, start, sync
 
 HTMX = {"HX-Request": "true"}
 
@@ -67,10 +70,14 @@ def test_the_audit_as_csv(client: FlaskClient, mixed: tuple[str, str]) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert len(rows) == 8
     assert list(rows[0])[:3] == ["wallet", "label", "signature"]
-    assert list(rows[0])[-9:] == [
-        "analysis", "computed_at", "version", "window_days", "timing_window_s", "tau", "excluded_mints",
-        "history_limit", "sol_usd_source",
+    assert list(rows[0])[-14:] == [
+        "analysis", "computed_at", "version", "provisional", "window_days", "window_from", "window_to",
+        "timing_window_s", "tau", "excluded_mints", "history_limit", "sol_usd_source", "missing", "excluded",
     ]  # fmt: skip
+    assert rows[0]["provisional"] == "false"
+    assert rows[0]["window_to"].endswith("Z")
+    assert set(rows[0]["excluded"].split()) == set(DEFAULT_EXCLUDED)
+    assert {row["excluded"] for row in rows[1:]} == {""}, "a long list is not repeated"
     assert (rows[0]["timing_window_s"], rows[0]["tau"], rows[0]["excluded_mints"]) == ("60", "0.5", "11")
     assert answer.headers["Link"] == f'</analyses/{key}.json>; rel="describedby"'
     assert sum(float(row["value_sol"]) for row in rows if row["counted"] == "true") == pytest.approx(6.0)
@@ -100,7 +107,11 @@ def test_a_long_audit_is_paged_on_its_page(client: FlaskClient) -> None:
     key = finish(client, [wallet, sync("other", buys(1, 2, 3))])
     page = client.get(f"/analyses/{key}/wallets/{wallet}").text
     assert 'rel="next"' in page
-    assert 'rel="next"' not in client.get(f"/analyses/{key}/wallets/{wallet}/capital").text
+    assert "Rows 1 to 12 of 120" in page
+    longer = client.get(f"/analyses/{key}/wallets/{wallet}/capital").text
+    assert "Rows 1 to 25 of 120" in longer
+    rest = html.unescape(re.search(r'href="([^"]+)"[^>]* rel="next"', longer)[1])
+    assert "Rows 26 to 50 of 120" in client.get(rest).text
 
 
 def test_a_wallet_without_a_result_or_of_another_analysis(client: FlaskClient, mixed: tuple[str, str]) -> None:
@@ -110,6 +121,83 @@ def test_a_wallet_without_a_result_or_of_another_analysis(client: FlaskClient, m
     other = start(client, [a, b])
     assert client.get(f"/analyses/{other}/wallets/{a}/capital.json").json["error"]["code"] == "no_result"
     assert client.get(f"/analyses/{other}/wallets/{a}").status_code == 404
+
+
+def test_the_tabs_of_a_wallet_are_links(client: FlaskClient, mixed: tuple[str, str]) -> None:
+    key, wallet = mixed
+    base = f"/analyses/{key}/wallets/{wallet}"
+    for path, here in ((base, "Behaviour and capital"), (f"{base}/trades", "Trades")):
+        tabs = re.search(r'<nav class="tabs".*?</nav>', client.get(path).text, re.DOTALL)
+        assert tabs
+        assert re.findall(r'href="([^"]+)"', tabs[0]) == [
+            base,
+            f"/analyses/{key}/pairs?wallet={wallet}",
+            f"{base}/trades",
+        ]
+        assert re.findall(r'aria-current="page">([^<]+?) ?<', tabs[0]) == [here]
+        assert re.findall(r'tab-count">(\d+)<', tabs[0]) == ["1", "4"]
+
+
+def test_the_trades_are_those_that_the_measures_know(client: FlaskClient, mixed: tuple[str, str]) -> None:
+    key, wallet = mixed
+    page = client.get(f"/analyses/{key}/wallets/{wallet}/trades").text
+    rows = re.findall(r'<span class="side side-(\w+)">', page)
+    assert rows == ["sell", "buy", "buy", "buy"], "the newest first; no transfer, no failure, no excluded mint"
+    assert len(rows) == client.get(f"/analyses/{key}/wallets/{wallet}.json").json["trades"]
+    assert page.count("https://solscan.io/tx/") == 4
+
+
+def test_trades_outside_of_the_window_are_not_listed(client: FlaskClient) -> None:
+    long_ago = ("buy", mint(5), 1.0, -400 * 86_400)
+    now = int(time.time()) - START_AT - 3_600
+    wallet = sync("windowed", [long_ago, *buys(1, 2, 3, at=now)])
+    key = finish(client, [wallet, sync("other", buys(1, 2, 3, at=now))], window_days=30)
+    page = client.get(f"/analyses/{key}/wallets/{wallet}/trades").text
+    assert page.count('class="side ') == 3
+    assert "in 30 days" in page
+
+
+def test_many_trades_are_paged(client: FlaskClient) -> None:
+    wallet = sync("busy", [("buy", mint(i % 9), 1, i) for i in range(70)])
+    path = f"/analyses/{finish(client, [wallet, sync('other', buys(1, 2, 3))])}/wallets/{wallet}/trades"
+    first = client.get(path, headers={"HX-Request": "true", "HX-Target": "trades"}).text
+    assert "<html" not in first
+    assert first.count('class="side ') == 50
+    following = re.search(r'href="([^"]+after=[^"]+)"', first)
+    assert following
+    last = client.get(following[1].replace("&amp;", "&")).text
+    assert last.count('class="side ') == 20
+    assert "Trades 51 to 70 of 70" in last
+
+
+def test_the_largest_weights_are_shown_and_all_on_demand(client: FlaskClient) -> None:
+    wallet = sync("wide", buys(*range(1, 13)))
+    path = f"/analyses/{finish(client, [wallet, sync('other', buys(1, 2, 3))])}/wallets/{wallet}"
+    first = client.get(path).text
+    assert first.count("weight-row") == 9
+    assert "9 of 12" in first
+    assert 'href="' + path + '?weights=all#weights"' in first
+    everything = client.get(f"{path}?weights=all").text
+    assert everything.count("weight-row") == 12
+    assert "9 of 12" not in everything
+
+
+def test_a_wallet_without_trades_says_so(client: FlaskClient) -> None:
+    idle = sync("idle", [("in", mint(1), 0, 5)])
+    key = finish(client, [idle, sync("one", buys(1, 2, 3)), sync("two", buys(1, 2, 3))])
+    assert "made no trade in all history" in client.get(f"/analyses/{key}/wallets/{idle}/trades").text
+    page = client.get(f"/analyses/{key}/wallets/{idle}").text
+    assert page.count("Not enough data") == 2
+    assert "No buy with a known price, so no weights." in page
+
+
+def test_the_closest_wallets_carry_their_insight(client: FlaskClient, village: list[str]) -> None:
+    key = finish(client, village)
+    page = client.get(f"/analyses/{key}/wallets/{address('alike 1')}").text
+    rows = re.findall(r'<li class="row closest-row">.*?</li>', page, re.DOTALL)
+    assert len(rows) == 4
+    assert 'aria-label="Very high similarity"' in rows[0]
+    assert "4 of 4&nbsp;pairs" in page
 
 
 def test_a_wallet_without_data_has_an_empty_audit(client: FlaskClient) -> None:

@@ -12,11 +12,14 @@ from flask import Flask, Response, current_app, jsonify, make_response, redirect
 from jinja2_fragments.flask import render_block
 from werkzeug.routing import BaseConverter
 
+from tasks.errors import NotFound
 from tasks.records.analyses import by_key
 from tasks.records.models import Analysis
 from webapp import shapes
 
-LIST_PARAMETERS = ("sort", "min", "insight", "wallet", "cluster", "show", "state", "kind", "analysis", "limit", "after")
+LIST_PARAMETERS = ("sort", "min", "insight", "wallet", "cluster", "edges") + (
+    "show", "state", "kind", "analysis", "limit", "after"
+)  # fmt: skip
 LOCAL_PATH = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?")  # no second slash, backslash or space: those leave the site
 
 
@@ -37,23 +40,25 @@ def register(app: Flask) -> None:
     app.url_map.converters.update(key=Key, address=Address)
     from webapp.pages import (
         analyses,
+        description,
         downloads,
         enrichment,
         home,
         jobs,
+        maps,
         operations,
         pair,
         pairs,
-        progress,
         rerun,
+        token_list,
         tokens,
         wallets,
+        watching,
     )
 
-    assert all((downloads, pair, rerun))  # add their pages to those of analyses and pairs
-    for module in (home, analyses, pairs, wallets, tokens, jobs, operations):
+    assert all((downloads, pair, rerun, token_list, watching))  # add their pages to those of analyses and pairs
+    for module in (home, analyses, pairs, maps, wallets, tokens, jobs, operations, description):
         app.register_blueprint(module.pages)
-    progress.register(app)
     enrichment.register(app)
     operations.register_files(app)
 
@@ -91,8 +96,12 @@ def back_to(url: str) -> str:
 
 
 def analysis_of(key: str) -> Analysis:
-    """Return the analysis with this key. Raises NotFound."""
-    return by_key(key)
+    """Return the analysis with this key. Raises NotFound, which says that analyses are not kept for ever."""
+    try:
+        return by_key(key)
+    except NotFound as error:
+        days = shapes.settings().keep_days
+        raise NotFound(f"{error} Analyses are removed {days:,} days after they have ended.", error.code) from None
 
 
 def page_url(endpoint: str, **changes: Any) -> str:

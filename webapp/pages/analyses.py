@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
 from tasks import lifecycle
 from tasks.analysis.addresses import DEFAULT_EXCLUDED
-from tasks.records import analyses, pairs
+from tasks.records import analyses, listings, selections
 from tasks.records.analyses import NewAnalysis, NewWallet
 from tasks.records.models import Analysis
-from webapp import charts, findings, forms, intake, rerun_form, security, shapes
+from webapp import findings, forms, intake, rerun_form, security, shapes, wallet_table
 from webapp.errors import Problem, wants_json
-from webapp.pages import analysis_of, data, enrichment, home, page, progress, see_other
+from webapp.pages import analysis_of, data, enrichment, home, maps, page, pair_list, progress, see_other
 from webapp.shapes import settings
 
 pages = Blueprint("analyses", __name__)
 
 LEAST_WALLETS = 2
 PAIRS_SHOWN = 20
-DOTS_SHOWN = 600
+CLUSTERS_SHOWN = 12
+WALLETS_SHOWN = 200
 LEFT_OUT_SHOWN = 200
+MORE_SUMS = ("trades", "mints", "spent_sol", "pairs_beyond_chance", "largest_lift", "matched", "same_slot")
+CUT_NAMED = 3
+SAID_OF_WALLETS = re.compile("could not be read|read only in part|had more history")  # the same bar names these wallets
 TOO_FEW = "An analysis needs at least two wallets; {} of this list can be used."
 
 
@@ -113,23 +118,33 @@ def show_page(analysis: Analysis, change: rerun_form.Change | None = None, statu
     """Return the page of an analysis, with the form to run it again as it was sent when that could not be done."""
     key = analysis.key
     result = shapes.shown_result(analysis)
-    wallets = list(shapes.wallet_views(analysis).values())
+    shown = selections.first_wallets(analysis.id, WALLETS_SHOWN)
+    wallets = list(shapes.wallet_views(analysis, shown).values())
     return page(
         "analysis",
         "content",
         status=status,
-        analysis=shapes.analysis_view(analysis, wallets),
+        analysis=shapes.analysis_view(analysis),
+        wallet_total=analysis.wallets,
         parent=_parent(analysis),
-        wallets=wallets,
+        wallets=wallet_table.first(analysis),
+        cut=_cut(analysis),
         incomplete=[one for one in wallets if one["state"] in ("failed", "partial")],
+        retry_all_url=url_for("analyses.retry_all", key=key),
         left_out=_left_out(analysis),
-        progress=progress.progress_view(analysis),
+        progress=progress.progress_view(analysis, result) if analysis.state in analyses.LIVE else None,
         enrichment=enrichment.enrichment_view(analysis),
-        sort="overall",
         exports=_exports(key) if result else [],
         rerun=_rerun_context(analysis, change),
-        **(_result_context(analysis, result, wallets) if result else NO_RESULT),
+        **(_result_context(analysis, result) if result else NO_RESULT),
     )
+
+
+def _cut(analysis: Analysis) -> dict[str, Any]:
+    """Return the first wallets whose history the limit cut, and how many there are."""
+    positions, total = listings.cut(analysis.id, CUT_NAMED)
+    views = shapes.wallet_views(analysis, positions) if positions else {}
+    return {"wallets": [views[position] for position in positions], "total": total}
 
 
 def _parent(analysis: Analysis) -> dict[str, Any] | None:
@@ -162,41 +177,27 @@ def _left_out(analysis: Analysis) -> dict[str, Any]:
 
 
 NO_RESULT: dict[str, Any] = {
-    **dict.fromkeys(("pairs", "top_tokens", "insights", "clusters", "missing"), []),
-    **dict.fromkeys(("result", "summary", "next_url", "rates", "map")),
+    **dict.fromkeys(("top_tokens", "insights", "clusters", "missing"), []),
+    **dict.fromkeys(("result", "summary", "pair_list", "rates", "places", "heat")),
+    "cluster_sums": (0, 0),
 }
 
 
-def _result_context(analysis: Analysis, result: dict[str, Any], wallets: list[dict[str, Any]]) -> dict[str, Any]:
-    rows, after = pairs.page(result["id"], limit=PAIRS_SHOWN)
+def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any]:
     sums = shapes.summary(result)
-    extra = {key: result["summary"].get(key) for key in ("trades", "mints", "spent_sol")}
+    extra = {key: result["summary"].get(key) for key in MORE_SUMS}
     return {
         "result": shapes.result_view(result),
         "summary": sums | extra,
-        "pairs": shapes.pair_views(analysis, rows),
-        "next_url": after and url_for("pairs.index", key=analysis.key, after=after),
+        "pair_list": pair_list.card(analysis, result, limit=PAIRS_SHOWN),
         "top_tokens": shapes.with_token_views(sums["top_tokens"]),
         "rates": result["rates"],
         "insights": findings.insight_views(analysis, result),
-        "clusters": findings.cluster_views(analysis, result),
-        "missing": result["missing"],
-        "map": _map(wallets, result),
-    }
-
-
-def _map(wallets: list[dict[str, Any]], result: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the wallets that are drawn on the map, those in clusters first, None where nobody has a place."""
-    placed = [one for one in wallets if one["x"] is not None]
-    if not placed:
-        return None
-    # Clusters may repeat a colour, so whoever is in one must be there for its number to be read.
-    shown = sorted(placed, key=lambda one: one["cluster"] is None)[:DOTS_SHOWN]
-    return {
-        "scatter": charts.scatter([(one["x"], one["y"], one["cluster"]) for one in shown]),
-        "wallets": shown,
-        "placed": len(placed),
-        "explained": result["explained"] or [None, None],
+        "clusters": findings.cluster_views(analysis, result, CLUSTERS_SHOWN),
+        "cluster_sums": findings.cluster_sums(analysis),
+        "missing": [text for text in result["missing"] if not SAID_OF_WALLETS.search(text)],
+        "places": maps.places_view(analysis, result),
+        "heat": maps.heat_view(analysis, result),
     }
 
 
@@ -208,6 +209,17 @@ def _exports(key: str) -> list[tuple[str, str]]:
         ("Graph as GraphML", url_for("analyses.graph", key=key)),
         ("Analysis as JSON", url_for("analyses.show_json", key=key)),
     ]
+
+
+@pages.post("/analyses/<key:key>/retry")
+def retry_all(key: str) -> Response:
+    """Read every wallet again that could not be read, or not wholly."""
+    analysis = analysis_of(key)
+    again = analyses.troubled(analysis.id)
+    ttl_s = settings().sync_ttl_s
+    found = lifecycle.retry_wallets(analysis, again, key=lifecycle.new_key(), sync_ttl_s=ttl_s)
+    url = url_for("analyses.show", key=found.key)
+    return data({"id": found.key, "url": url}, 202) if wants_json() else see_other(url)
 
 
 @pages.post("/analyses/<key:key>/cancel")

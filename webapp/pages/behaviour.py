@@ -10,15 +10,19 @@ from tasks.records.models import Analysis, AnalysisWallet
 from webapp import charts, findings, shapes
 from webapp.display import percent
 
-HOLD_TEXTS = ("< 1 min", "1–5 min", "5–30 min", "½–4 h", "4–24 h", "1–7 d", "> 7 d")
-MINTS_SHOWN = 10
+HOLD_TEXTS = ("< 1 min", "1–5", "5–30", "½–4 h", "4–24 h", "1–7 d", "> 7 d")
+HOLD_NAMES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 4 h", "4 to 24 h", "1 to 7 days", "over 7 days")
+"""What stands under the bars, where there is little room, and in the table that says the same in words."""
+MINTS_SHOWN = 8
+CHART_HEIGHT = 158
 
 
 def view(analysis: Analysis, wallet: AnalysisWallet) -> dict[str, Any] | None:
     """Return what the page of a wallet shows of its behaviour, None where there is none.
 
-    The keys of the JSON, and `hold_chart`, `hour_chart`, `hold_texts`, `by_mint` (the mints that won and lost most)
-    with `most_sol` for their bars, `mints_realised` (how many there are in all) and `unknown`, sentences.
+    The keys of the JSON, and `hold_chart`, `hour_chart`, `hold_texts`, `hold_names`, `by_mint` (the mints that won and
+    lost most) with `most_sol` for their bars, `mints_realised` (how many there are in all), `mints_won` of these, and
+    `unknown`, sentences.
     """
     found = findings.behaviour(analysis, evidence.shown_result(analysis), wallet.position)
     if found is None:
@@ -27,12 +31,14 @@ def view(analysis: Analysis, wallet: AnalysisWallet) -> dict[str, Any] | None:
     profits = sorted(found["realised_profit_sol_by_mint"].items(), key=lambda item: (-item[1], item[0]))
     shown = profits if len(profits) <= MINTS_SHOWN else profits[: MINTS_SHOWN // 2] + profits[-(MINTS_SHOWN // 2) :]
     return found | {
-        "hold_chart": bins and charts.histogram(bins, height=140, accent=_largest(bins)),
+        "hold_chart": bins and charts.histogram(bins, height=CHART_HEIGHT, accent=_largest(bins)),
         "hold_texts": HOLD_TEXTS,
-        "hour_chart": charts.histogram(hours, height=140, accent=_largest(hours)),
+        "hold_names": HOLD_NAMES,
+        "hour_chart": charts.histogram(hours, height=CHART_HEIGHT, accent=_largest(hours)),
         "by_mint": shapes.with_token_views([{"mint": mint, "profit_sol": profit} for mint, profit in shown]),
         "most_sol": max((abs(profit) for _, profit in shown), default=0.0),
         "mints_realised": len(profits),
+        "mints_won": None if found["win_rate"] is None else round(found["win_rate"] * len(profits)),
         "unknown": _unknown(found),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Response
@@ -12,7 +12,9 @@ from tasks.records.models import Analysis
 from webapp import exports, findings, graphml
 from webapp.pages import analyses, analysis_of
 
-CLUSTER_COLUMNS = ("cluster", "wallet", "label", "weak_bridge", "wallets", "cohesion", "shared_mints")
+CLUSTER_COLUMNS = ("cluster", "wallet", "label", "weak_bridge", "held_by", "held_by_overall", "edges") + (
+    "wallets", "cohesion", "shared_mints"
+)  # fmt: skip
 
 
 @analyses.pages.get("/analyses/<key:key>/clusters.csv")
@@ -25,10 +27,17 @@ def clusters_csv(key: str) -> Response:
 
 
 def _members(clusters: list[dict[str, Any]]) -> Iterator[list[Any]]:
+    """Yield a row for each member; the shared mints stand in the first row of their cluster alone."""
     for one in clusters:
-        shared = [len(one["wallets"]), one["cohesion"], one["shared_mints"]]
+        shared = one["shared_mints"]
         for member in one["members"]:
-            yield [one["number"], member["address"], member["label"], member["weak"], *shared]
+            named = [one["number"], member["address"], member["label"], member["weak"]]
+            yield [*named, *_holding(member["held_by"]), len(one["wallets"]), one["cohesion"], shared]
+            shared = None
+
+
+def _holding(held: Mapping[str, Any] | None) -> list[Any]:
+    return [held["address"], held["overall"], held["edges"]] if held else [None] * 3
 
 
 @analyses.pages.get("/analyses/<key:key>/graph.graphml")
@@ -36,5 +45,5 @@ def graph(key: str) -> Response:
     """Give the wallets and their kept pairs as GraphML, written while it is sent."""
     analysis: Analysis = analysis_of(key)
     result = evidence.shown_result(analysis)
-    chunks = graphml.document(analysis, result["id"], findings.provenance(analysis, result))
+    chunks = graphml.document(analysis, result, findings.provenance(analysis, result))
     return exports.download(analysis, chunks, "graph.graphml", "application/graphml+xml")

@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 
-from tasks import enrich
+from tasks import enrich, evidence
 from tasks.jobs import LIVE
-from tasks.records import activity, results
+from tasks.records import activity, listings, results
 from tasks.records.models import Analysis
 from webapp import polling, security, shapes
 from webapp.errors import Problem, wants_json
@@ -18,6 +18,14 @@ from webapp.pages.tokens import MINT, MOST_MINTS
 from webapp.shapes import settings
 
 MOST_JOBS = 20
+MINTS_A_LIST = 100
+"""So many fit into an address: gunicorn takes lines of up to 8,190 characters."""
+STATE_TEXTS = {
+    "failed": "Lookup failed",
+    "pending": "Not known yet",
+    "unlisted": "Without a market",
+    "resolved": "Resolved",
+}
 NO_TOKENS = dict.fromkeys(results.STATUSES, 0)
 
 
@@ -68,7 +76,25 @@ def show(key: str) -> Response:
 
 
 def _page(analysis: Analysis, shown: Mapping[str, Any]) -> Response:
-    return page("enrichment", "enrichment", analysis=shapes.analysis_view(analysis, ()), enrichment=shown)
+    template = "analysis" if request.htmx.target == "tokens-resolved" else "enrichment"
+    view = shapes.analysis_view(analysis, ())
+    return page(template, "enrichment", analysis=view, enrichment=shown, lists=_lists(analysis))
+
+
+def _lists(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return for each state that a token can be in the page of those, the most common of them first."""
+    if analysis.result_id is None:
+        return []
+    mints = {status: listings.mints(analysis.result_id, status, MINTS_A_LIST) for status in STATE_TEXTS}
+    return [
+        {
+            "text": STATE_TEXTS[status],
+            "shown": len(found),
+            "url": url_for("tokens.show", mints=",".join(found), analysis=analysis.key),
+        }
+        for status, found in mints.items()
+        if found
+    ]
 
 
 def refresh(key: str) -> Response:
@@ -95,10 +121,12 @@ def _sent_json() -> list[str]:
     if not isinstance(body, dict):
         raise Problem(400, "bad_request", 'Send a JSON object, such as {"mints": []}.')
     sent = body.get("mints") or []
+    if not isinstance(sent, str | list):
+        raise Problem(400, "wrong_type", "“mints” must be a list of mints, or a text of them.", [{"key": "mints"}])
     return [text for text in ([sent] if isinstance(sent, str) else sent) if isinstance(text, str)]
 
 
 def _most_common(analysis: Analysis) -> list[str]:
     if analysis.result_id is None:
         return []
-    return [row["mint"] for row in results.top_tokens(analysis.result_id, shapes.TOP_TOKENS)]
+    return [row["mint"] for row in evidence.shown_result(analysis)["top_tokens"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -36,13 +37,20 @@ def context(draft: forms.Draft | None = None) -> dict[str, Any]:
         "timing_windows": forms.TIMING_WINDOWS,
         "default_excluded": [{"mint": mint, "symbol": symbol} for mint, symbol in DEFAULT_EXCLUDED.items()],
         "samples": _samples(settings()) if settings().is_demo else [],
-        "recent": analyses.recent(security.ensure_browser_id()),
+        "recent": recent_views(security.ensure_browser_id()),
         "intake": intake_view(draft.intake) if draft else None,
         "estimated_s": estimate_s(draft.intake) if draft else None,
         "rate_text": rate_text(),
         "errors": draft.problems if draft else [],
         "max_wallets": settings().max_wallets,
     }
+
+
+def recent_views(owner: str) -> list[dict[str, Any]]:
+    """Return a browser's newest analyses with their `title`, and whether it is that of another one (`namesake`)."""
+    rows = [row | {"title": row["label"] or f"{row['wallets']:,} wallets"} for row in analyses.recent(owner)]
+    titles = Counter(row["title"] for row in rows)
+    return [row | {"namesake": titles[row["title"]] > 1} for row in rows]
 
 
 def intake_view(found: intake.Intake) -> dict[str, Any]:

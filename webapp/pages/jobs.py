@@ -8,15 +8,15 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from tasks import lifecycle, queues
-from tasks.errors import Conflict
+from tasks.errors import Conflict, NotFound
 from tasks.jobs import LIVE
-from tasks.records import activity
+from tasks.records import activity, analyses
 from tasks.records.activity import Waiter
-from webapp import forms, polling, security
-from webapp.display import short_address
+from webapp import forms, job_words, polling, security
+from webapp.display import moment, short_address
 from webapp.errors import Problem, wants_json
 from webapp.marks import JOB_KINDS
-from webapp.pages import back_to, data, page, page_url, see_other
+from webapp.pages import back_to, data, home, page, page_url, see_other
 from webapp.security import Reader
 from webapp.shapes import settings
 
@@ -56,14 +56,30 @@ def job_view(shape: dict[str, Any], waiters: Sequence[Waiter]) -> dict[str, Any]
     labels = {one.key: one.label for one in waiters}
     ended = shape["finished_at"]
     return shape | {
+        "told": job_words.told(shape),
+        "next_step": job_words.next_step(shape),
+        "timeline": _timeline(shape["events"]),
+        "waited_s": shape["started_at"] - shape["enqueued_at"] if shape["started_at"] else None,
         "subject_label": _subject_label(shape, labels) if visible or shape["kind"] == "maintain" else None,
         "duration_s": ended - shape["started_at"] if ended and shape["started_at"] else None,
         "url": url_for("jobs.show", job_id=shape["id"], analysis=named),
         "cancel_url": url_for("jobs.cancel", job_id=shape["id"], analysis=named)
         if visible and shape["state"] in LIVE
         else None,
-        "analysis_urls": [url_for("analyses.show", key=key) for key in shape["analyses"] or ()],
+        "analyses_shown": [
+            {"url": url_for("analyses.show", key=key), "label": labels.get(key) or "an analysis without a name"}
+            for key in shape["analyses"] or ()
+        ],
     }
+
+
+def _timeline(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the events with the seconds that each came after the one before it, None for the first."""
+    before = [None, *(event["at"] for event in events)]
+    return [
+        {**event, "after_s": None if last is None else max(0.0, event["at"] - last)}
+        for event, last in zip(events, before, strict=False)
+    ]
 
 
 def _subject_label(shape: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -78,6 +94,7 @@ def _read_page(reader: Reader) -> tuple[list[tuple[dict[str, Any], list[Waiter]]
     rows, following = activity.jobs_page(
         state=forms.read_choice("state", STATES),
         kind=forms.read_choice("kind", tuple(JOB_KINDS)),
+        analysis=request.args.get("analysis") or None,
         after=request.args.get("after") or None,
         limit=forms.read_limit(JOBS_A_PAGE, MOST_JOBS),
     )
@@ -103,14 +120,39 @@ def show_activity() -> Response:
         section="activity",
         jobs=jobs,
         next_url=following and page_url("jobs.activity", after=following),
-        filters={"state": request.args.get("state", ""), "kind": request.args.get("kind", "")},
-        states=("", *STATES),
+        filters={name: request.args.get(name, "") for name in ("state", "kind", "analysis")},
+        states=_states(),
+        analyses=_choices(request.args.get("analysis", "")),
         kinds=[("", "All kinds"), *JOB_KINDS.items()],
         poll=pending,
         page_url=page_url("jobs.activity"),
-        analysis_key=request.args.get("analysis") or None,
     )
     return polling.last(answer) if polling.is_poll() and not pending else answer
+
+
+def _states() -> list[tuple[str, int]]:
+    """Return the states to choose from, "" for all, each with how many jobs of what else was asked for are in it."""
+    kind = forms.read_choice("kind", tuple(JOB_KINDS))
+    counts = activity.state_counts(kind=kind, analysis=request.args.get("analysis") or None)
+    return [("", sum(counts.values())), *((state, counts.get(state, 0)) for state in STATES)]
+
+
+def _choices(named: str) -> list[tuple[str, str]]:
+    """Return the analyses to choose from, (key, label): this browser's own, and the one that the request names."""
+    owner = security.browser_id()
+    rows = home.recent_views(owner) if owner else []
+    mine = {one["key"]: one["title"] + (f", {moment(one['created_at'])}" if one["namesake"] else "") for one in rows}
+    if named and named not in mine:
+        mine[named] = _label(named)
+    return [("", "any"), *mine.items()]
+
+
+def _label(key: str) -> str:
+    try:
+        found = analyses.by_key(key)
+    except NotFound:
+        return "one that does not exist"
+    return found.label or f"{found.wallets:,} wallets"
 
 
 @pages.get("/jobs/<key:job_id>.json")

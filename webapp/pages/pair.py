@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, make_response, redirect, request, url_for
 
 from tasks import evidence
 from tasks.errors import NotFound
 from tasks.records import analyses
+from tasks.records import pairs as pair_records
 from tasks.records.models import Analysis, AnalysisWallet
-from webapp import charts, exports, findings, forms, shapes
-from webapp.display import iso
-from webapp.pages import analysis_of, data, page, page_url
+from webapp import charts, display, exports, findings, forms, shapes, words
+from webapp.pages import analysis_of, data, page
 from webapp.pages.pairs import pages
 
 TOKENS_A_PAGE, MOST_TOKENS = 10, 200
 MATCHES_SHOWN, MOST_MATCHES_SHOWN = 10, 200
+SHARES_SHOWN = 6
+MARK_LENGTH = 8
+"""So many characters of a mint tell the tokens of one page apart."""
+SORTS = ("capital", "behavioural")
 TOKEN_COLUMNS = ("mint", "symbol", "name", "weight_a", "weight_b", "contribution_capital") + (
     "contribution_behavioural", "spent_sol_a", "spent_sol_b", "first_buy_a", "first_buy_b",
     "gap_s", "signatures_a", "signatures_b",
@@ -48,8 +53,9 @@ def _token_page(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, 
 
 
 def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    row = evidence.pair_of(analysis, a, b)
-    rows = evidence.shared_tokens(analysis, a, b)
+    both = evidence.trades_of(analysis, a, b)
+    row = evidence.pair_of(analysis, a, b, both)
+    rows = evidence.shared_tokens(analysis, a, b, both)
     tokens, start, limit = _token_page(rows)
     return data(
         shapes.pair(row, a.wallet.address, b.wallet.address)
@@ -65,31 +71,83 @@ def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Resp
 
 
 def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
-    row = evidence.pair_of(analysis, a, b)
-    rows = evidence.shared_tokens(analysis, a, b)
-    tokens, start, limit = _token_page(rows)
-    wallets = shapes.wallet_views(analysis, {a.position, b.position})
-    shown = shapes.pair_view(analysis, row, wallets[a.position], wallets[b.position])
-    here = {"key": analysis.key, "a": a.wallet.address, "b": b.wallet.address}
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    both = evidence.trades_of(analysis, a, b)
+    row = evidence.pair_of(analysis, a, b, both)
     result = evidence.shown_result(analysis)
+    shown = _pair_view(analysis, a, b, row)
+    rows = evidence.shared_tokens(analysis, a, b, both)
     return page(
         "pair",
         "evidence",
         analysis=shapes.analysis_view(analysis),
         result=shapes.result_view(result),
-        pair=shown | {"tokens": shapes.with_token_views(tokens), "for": _case(row), "against": row["against"]},
+        pair=shown | {"for": _case(row), "against": row["against"]},
         a=shown["a"],
         b=shown["b"],
-        next_url=following and page_url("pairs.show", **here, after=following),
-        prev_url=before and page_url("pairs.show", **here, after=before),
-        token_total=len(rows),
-        token_start=start,
-        csv_url=url_for("pairs.show_csv", **here),
-        json_url=url_for("pairs.show_json", **here),
+        csv_url=f"{shown['url']}.csv",
+        json_url=f"{shown['url']}.json",
         chance_reason=(result["background"] or {}).get("reason"),
-        **_matches(analysis, row["matches"]),
+        marks=" ".join(one["mint"][:MARK_LENGTH] for one in rows),
+        **_tokens(shown["url"], rows),
+        **_matches(analysis, row["matches"], _lone(both, row["matches"], {one["mint"] for one in rows})),
     )
+
+
+def _pair_view(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, row: Mapping[str, Any]) -> dict[str, Any]:
+    wallets = shapes.wallet_views(analysis, {a.position, b.position})
+    return shapes.pair_view(analysis, row, wallets[a.position], wallets[b.position])
+
+
+def _tokens(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a page of the shared tokens in the order that the query asks for, and the ways to the others."""
+    sort = forms.read_choice("sort", (*SORTS, "overall"), "capital")
+    sort = sort if sort in SORTS else "capital"
+    rows = sorted(rows, key=lambda row: -(row[f"contribution_{sort}"] or 0))
+    tokens, start, limit = _token_page(rows)
+    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    own = {"limit": request.args.get("limit"), "sort": None if sort == "capital" else sort}
+    return {
+        "tokens": shapes.with_token_views(tokens),
+        "token_sort": sort,
+        "sort_urls": {name: _with(url, own | {"sort": name}) for name in SORTS},
+        "next_url": following and _with(url, own | {"after": following}),
+        "prev_url": before and _with(url, own | {"after": before}),
+        "token_total": len(rows),
+        "token_start": start,
+    }
+
+
+def _with(url: str, query: Mapping[str, Any]) -> str:
+    given = urlencode({name: value for name, value in query.items() if value})
+    return f"{url}?{given}" if given else url
+
+
+def _show_shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
+    """Show what a score is made of, which htmx and pairs.js put beside it; others are led to the table of the pair."""
+    score = forms.read_choice("score", (*SORTS, "overall"), "capital") or "capital"
+    row = pair_records.pair(evidence.shown_result(analysis)["id"], a.position, b.position)
+    shown = _pair_view(analysis, a, b, row)
+    if not request.htmx:
+        return make_response(redirect(f"{shown['url']}?sort={score}#tokens", 303))
+    rows = sorted(evidence.shares(analysis, a, b), key=lambda one: (-(one[score] or 0), -(one["capital"] or 0)))
+    return page("pair", "shares", pair=shown, shares=_shares(rows, score, row[score]))
+
+
+def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict[str, Any]:
+    """Return the largest parts of a score and the sum of the others, rounded so that what is shown adds up to it."""
+    top, others = rows[:SHARES_SHOWN], rows[SHARES_SHOWN:]
+    parts = [one[score] or 0.0 for one in top] + [sum(one[score] or 0.0 for one in others)]
+    shown = words.rounded_parts(parts)
+    tokens = shapes.with_token_views(top)
+    return {
+        "score": score,
+        "value": total,
+        "total": len(rows),
+        "rows": [{"token": one["token"], "part": part} for one, part in zip(tokens, shown, strict=False)],
+        "largest": max(shown[: len(top)], default=0) or 1,
+        "others": len(others),
+        "rest": shown[-1],
+    }
 
 
 def _case(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,14 +155,27 @@ def _case(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**one, "proof": findings.proof_of(one["insight"])} for one in row["for"]]
 
 
-def _matches(analysis: Analysis, matches: list[Mapping[str, Any]]) -> dict[str, Any]:
+Lanes = tuple[Sequence[float], Sequence[float]]
+
+
+def _lone(both: evidence.Sides, matches: list[Mapping[str, Any]], mints: set[str]) -> Lanes:
+    """Return when either wallet traded a token that both have, without a match."""
+    used = {(one[name], one["mint"], one["side"]) for one in matches for name in ("signature_a", "signature_b")}
+    first, second = (
+        [one.block_at for one in side if one.mint in mints and (one.signature, one.mint, one.side) not in used]
+        for side in both
+    )
+    return first, second
+
+
+def _matches(analysis: Analysis, matches: list[Mapping[str, Any]], lone: Lanes) -> dict[str, Any]:
     """Return the matched trades for a page: the first of them as rows, all of them drawn, and counted by who led."""
     window_s = analysis.timing_window_s
     return {
         "matches": shapes.with_token_views(matches[:MOST_MATCHES_SHOWN]),
         "matches_open": MATCHES_SHOWN,
         "match_total": len(matches),
-        "strip": charts.time_strip([(one["time_a"], one["time_b"], one["side"]) for one in matches]),
+        "strip": charts.time_strip([(one["time_a"], one["time_b"], one["side"]) for one in matches], lone=lone),
         "lags": charts.lags([one["lag_s"] for one in matches], window_s),
     }
 
@@ -121,10 +192,11 @@ def _show_csv(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Respo
 def _token_cell(row: dict[str, Any], column: str) -> Any:
     if column in ("symbol", "name"):
         return row["token"][column]
-    return iso(row[column]) if column in shapes.TIMES else row[column]
+    return display.iso(row[column]) if column in shapes.TIMES else row[column]
 
 
 _PATH = "/analyses/<key:key>/pairs/<address:a>/<address:b>"
 pages.add_url_rule(_PATH, "show", _in_order(_show, "show"))
 pages.add_url_rule(f"{_PATH}.json", "show_json", _in_order(_show_json, "show_json"))
 pages.add_url_rule(f"{_PATH}.csv", "show_csv", _in_order(_show_csv, "show_csv"))
+pages.add_url_rule(f"{_PATH}/contributions", "show_shares", _in_order(_show_shares, "show_shares"))

@@ -9,6 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, request
 
 from tasks.errors import InputError
+from tasks.records import results
+from tasks.records.analyses import by_key
 from webapp import polling, shapes
 from webapp.pages import Address, data, page
 
@@ -45,7 +47,14 @@ def show() -> Response:
     tokens = [known[mint] for mint in mints]
     if polling.is_poll():
         return _changed(tokens)
-    return page("tokens", "tokens", tokens=tokens)
+    counts = {status: sum(token["status"] == status for token in tokens) for status in results.STATUSES}
+    return page("tokens", "tokens", tokens=tokens, counts=counts, analysis_key=_named())
+
+
+def _named() -> str | None:
+    """Return the key of the analysis that the request names, whose form a failed token is asked again by."""
+    key = request.args.get("analysis") or None
+    return key and str(by_key(key).key)
 
 
 def _changed(tokens: Sequence[dict[str, Any]]) -> Response:

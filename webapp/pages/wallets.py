@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 
-from tasks import evidence, lifecycle
+from tasks import evidence, frame, lifecycle
+from tasks.analysis.allocation import in_window
 from tasks.analysis.audit import AuditRow
 from tasks.evidence import CapitalAudit
-from tasks.records import analyses, pairs, results
+from tasks.records import analyses, listings, pairs, results
 from tasks.records.models import Analysis, AnalysisWallet
-from webapp import exports, findings, forms, shapes
+from webapp import exports, findings, forms, shapes, wallet_table
 from webapp.display import iso
 from webapp.errors import wants_json
 from webapp.pages import analysis_of, back_to, behaviour, data, page, page_url, see_other
@@ -21,7 +22,8 @@ from webapp.shapes import settings
 
 pages = Blueprint("wallets", __name__)
 
-ROWS_A_PAGE, ROWS_A_LONG_PAGE = 50, 200
+ROWS_A_PAGE, ROWS_A_LONG_PAGE, TRADES_A_PAGE = 12, 25, 50
+WEIGHTS = 9
 MOST_ROWS, ALL_ROWS = 1_000, 10_000
 CLOSEST = 6
 SHOWS = ("all", "counted", "left-out")
@@ -33,6 +35,21 @@ ROW_COLUMNS = ("signature", "slot", "time", "side", "mint", "amount", "decimals"
 def _found(key: str, address: str) -> tuple[Analysis, AnalysisWallet]:
     analysis = analysis_of(key)
     return analysis, analyses.wallet(analysis.id, address)
+
+
+@pages.get("/analyses/<key:key>/wallets")
+def index(key: str) -> Response:
+    """Show all wallets of an analysis, a part at a time: sorted, and narrowed by state, cluster, label or address."""
+    analysis = analysis_of(key)
+    result = shapes.shown_result(analysis)
+    return page(
+        "wallets",
+        "wallets_card",
+        analysis=shapes.analysis_view(analysis),
+        result=result and shapes.result_view(result),
+        table=wallet_table.asked(analysis),
+        cluster_count=findings.cluster_sums(analysis)[0],
+    )
 
 
 @pages.get("/analyses/<key:key>/wallets/<address:address>/capital.json")
@@ -84,27 +101,86 @@ def show(key: str, address: str) -> Response:
     return _page("wallets.show", *_found(key, address), ROWS_A_PAGE)
 
 
+@pages.get("/analyses/<key:key>/wallets/<address:address>/trades")
+def trades(key: str, address: str) -> Response:
+    """Show every trade of a wallet inside the window, the newest first."""
+    analysis, wallet = _found(key, address)
+    audit = evidence.capital_audit(analysis, wallet)
+    rows = _trades(analysis, audit.rows)
+    start = forms.read_offset()
+    limit = forms.read_limit(TRADES_A_PAGE, MOST_ROWS)
+    here = {"key": key, "address": address}
+    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    return page(
+        "trades",
+        "trades",
+        **_head(analysis, wallet, audit, rows),
+        rows=shapes.with_token_views([_trade(row) for row in rows[start : start + limit]]),
+        row_start=start,
+        next_url=following and page_url("wallets.trades", **here, after=following),
+        prev_url=before and page_url("wallets.trades", **here, after=before),
+    )
+
+
+def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
+    """Pick the trades that the measures know: inside the window, of tokens that are not left out; the newest first."""
+    window = frame.window_of(analysis)
+    known = (row for row in rows if row.side in ("buy", "sell") and row.reason != "excluded mint")
+    return [row for row in known if row.block_at is not None and in_window(row.block_at, *window)][::-1]
+
+
+def _trade(row: AuditRow) -> dict[str, Any]:
+    """Return a trade for a page: the row of the audit, and how many `tokens` its base units are."""
+    known = row.amount is not None and row.decimals is not None
+    return shapes.audit_row(row) | {"tokens": row.amount / 10**row.decimals if known else None}
+
+
+def _head(
+    analysis: Analysis, wallet: AnalysisWallet, audit: CapitalAudit, traded: Sequence[AuditRow]
+) -> dict[str, Any]:
+    """Return what the head of both pages of a wallet shows: who it is, its style, over what time it was read, tabs."""
+    result = evidence.shown_result(analysis)
+    times = [row.block_at for row in audit.rows if row.block_at is not None]
+    address = wallet.wallet.address
+    return {
+        "analysis": shapes.analysis_view(analysis),
+        "wallet": shapes.wallet_views(analysis, {wallet.position})[wallet.position],
+        "style": listings.styles(result["id"], [wallet.position]).get(wallet.position),
+        "seen": (min(times), max(times)) if times else None,
+        "tab_counts": {"pairs": listings.count_pairs(result["id"], wallet.position), "trades": len(traded)},
+        "exports": _exports(analysis.key, address),
+        "result": shapes.result_view(result),
+    }
+
+
+def _exports(key: str, address: str) -> list[tuple[str, str]]:
+    names = (
+        ("Behaviour as JSON", "behaviour_json"),
+        ("Audit as CSV", "capital_csv"),
+        ("Audit as JSON", "capital_json"),
+    )
+    return [(text, url_for(f"wallets.{name}", key=key, address=address)) for text, name in names]
+
+
 @pages.get("/analyses/<key:key>/wallets/<address:address>/capital")
 def capital(key: str, address: str) -> Response:
-    """Show the same with more rows of the audit at once."""
-    return _page("wallets.capital", *_found(key, address), ROWS_A_LONG_PAGE)
+    """Show the audit alone, with more rows at once."""
+    return _page("wallets.capital", *_found(key, address), ROWS_A_LONG_PAGE, alone=True)
 
 
-def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int) -> Response:
+def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int, *, alone: bool = False) -> Response:
     audit = evidence.capital_audit(analysis, wallet)
     here = {"key": analysis.key, "address": wallet.wallet.address}
     return page(
         "wallet",
         "audit",
-        analysis=shapes.analysis_view(analysis),
-        wallet=shapes.wallet_views(analysis, {wallet.position})[wallet.position],
+        **_head(analysis, wallet, audit, _trades(analysis, audit.rows)),
         counts=_counts(audit.rows),
-        weights=shapes.with_token_views(audit.weights),
+        **_weights(audit, here),
         check=audit.check._asdict(),
-        pairs=_closest(analysis, wallet),
-        behaviour=behaviour.view(analysis, wallet),
-        result=shapes.result_view(evidence.shown_result(analysis)),
-        csv_url=url_for("wallets.capital_csv", **here),
+        alone=alone,
+        pairs=[] if alone else _closest(analysis, wallet),
+        behaviour=None if alone else behaviour.view(analysis, wallet),
         **_rows(audit, endpoint, here, limit),
     )
 
@@ -121,6 +197,17 @@ def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) 
         "row_start": start,
         "next_url": following and page_url(endpoint, **here, after=following),
         "prev_url": before and page_url(endpoint, **here, after=before),
+    }
+
+
+def _weights(audit: CapitalAudit, here: dict[str, str]) -> dict[str, Any]:
+    """Return the largest weights, or all of them when the query asks, and the link to all where some are left out."""
+    shown = audit.weights if request.args.get("weights") == "all" else audit.weights[:WEIGHTS]
+    left_out = len(shown) < len(audit.weights)
+    return {
+        "weights": shapes.with_token_views(shown),
+        "weight_count": len(audit.weights),
+        "weights_url": page_url("wallets.show", **here, weights="all", _anchor="weights") if left_out else None,
     }
 
 
@@ -143,4 +230,6 @@ def retry(key: str, address: str) -> Response:
     url = url_for("analyses.show", key=found.key)
     if wants_json():
         return data({"id": found.key, "url": url}, 202)
+    if request.htmx and found.key == key:
+        return redirect(url_for("analyses.progress", key=key), 303)  # type: ignore[return-value]  # in place
     return see_other(back_to(url) if found.key == key else url)

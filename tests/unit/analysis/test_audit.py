@@ -30,7 +30,7 @@ def _audit(movements: list[Movement], failed: list[tuple[str, int, int | None, i
         (trade("x", "out", block_at=1), "transfer"),
         (trade("x", **UNPRICED), "excluded mint"),
         (trade("x", "sell", block_at=1), "excluded mint"),
-        (trade(**UNPRICED, block_at=1), "unpriced"),
+        (trade(**UNPRICED, block_at=1), "outside window"),
         (trade(side="sell", **UNPRICED), "unpriced"),
         (trade(quote="USDC"), "unpriced"),
         (trade(block_at=100), "outside window"),

@@ -182,11 +182,15 @@ def test_a_member_with_one_edge_inside_is_a_weak_bridge() -> None:
     assert found.cohesion == pytest.approx(0.75)
 
 
-def test_a_member_is_held_by_its_edges_the_strongest_first() -> None:
-    (found,) = _find(_clique(1, 2, 4) | {(1, 3): 0.7, (2, 3): 0.8, (3, 4): 0.8})
-    partners, weights = found.holding(3)
-    assert (partners.tolist(), weights.tolist()) == ([2, 4, 1], [0.8, 0.8, 0.7])
-    assert [len(column) for column in found.holding(5)] == [0, 0]
+def test_a_member_is_held_by_its_strongest_edge() -> None:
+    """4 has edges of 0.9 or more to 1 and 2 alike: the partner with the smaller number is named."""
+    clique = _clique(1, 2, 4)
+    (found,) = _find(clique | {(1, 3): 0.7, (2, 3): 0.8, (3, 4): 0.8})
+    partners, weights, counts = found.held_by()
+    assert found.members.tolist() == [1, 2, 3, 4]
+    assert partners.tolist() == [2, 1, 2, 1]
+    assert weights.tolist() == [clique[(1, 2)], clique[(1, 2)], 0.8, clique[(1, 4)]]
+    assert counts.tolist() == [3, 3, 3, 3]
 
 
 def test_where_chance_is_known_an_edge_must_be_more_than_chance() -> None:

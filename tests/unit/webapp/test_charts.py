@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.charts import Bar, Match, histogram, lags, scatter, sparkline, time_strip
+from webapp.charts import Bar, Match, histogram, lags, sparkline, time_strip
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -84,40 +84,6 @@ def test_bars_stay_in_their_box(values):
         assert bar.x >= 0
         assert bar.x + bar.width <= 300.2
         assert 0 <= bar.y <= 40
-
-
-PLACES = st.one_of(st.none(), st.floats(-1, 1, allow_subnormal=False))
-
-
-def test_a_map_keeps_order_and_turns_up_into_up():
-    found = scatter([(0.0, 0.0, None), (1.0, 0.5, 2), (None, None, None)])
-    assert [(dot.cluster, dot.number) for dot in found.dots] == [(None, 0), (2, 1)]
-    low, high = found.dots
-    assert low.x < high.x
-    assert low.y > high.y
-    # A twentieth of the span is left on either side: 5 of 110 parts.
-    assert (low.x, high.x) == (4.5, 95.5)
-
-
-def test_the_ticks_of_a_map_are_round_and_inside():
-    found = scatter([(-0.32, 0.0, None), (0.96, 0.1, None)])
-    assert [tick.value for tick in found.x_ticks] == [-0.25, 0, 0.25, 0.5, 0.75, 1]
-    assert all(0 <= tick.percent <= 100 for tick in found.x_ticks + found.y_ticks)
-
-
-def test_wallets_in_one_place_stand_in_the_middle():
-    assert [(dot.x, dot.y) for dot in scatter([(0.3, 0.0, 1)] * 3).dots] == [(50, 50)] * 3
-
-
-def test_nobody_with_a_place_gives_an_empty_map():
-    assert scatter([(None, None, None)]).dots == scatter([]).dots == ()
-
-
-@given(st.lists(st.tuples(PLACES, PLACES, st.none()), max_size=20))
-def test_a_map_stays_in_its_box(points):
-    found = scatter(points)
-    assert len(found.dots) == sum(x is not None and y is not None for x, y, _ in points)
-    assert all(0 <= dot.x <= 100 and 0 <= dot.y <= 100 for dot in found.dots)
 
 
 def test_matches_stand_where_their_times_are():

@@ -6,17 +6,23 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 from flask import Flask, render_template_string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp import display
+from tasks.settings import read_settings
+from webapp import display, drawn, icons, marks
+from webapp.cells import Cells
 from webapp.marks import JOB_ICONS, JOB_KINDS
 
 ADDRESS = "AdJU6t5KVtnjnkr3DK9U3NZHKnpjqKMVHwZXxGyspDnh"
-TOKEN = {"mint": ADDRESS, "symbol": "NAPS", "name": "Nap Season", "imitated": None, "price_usd": None}
+TOKEN = {"mint": ADDRESS, "symbol": "NAPS", "name": "Nap Season", "image_url": None, "price_usd": None} | {
+    "last_updated": None, "stale": False
+}  # fmt: skip
 TEMPLATES = Path(display.__file__).parents[1] / "templates"
 AT = datetime(2026, 3, 18, 14, 22, 5, tzinfo=UTC).timestamp()
 N = "\u00a0"
@@ -202,15 +208,15 @@ def test_gaps_carry_a_sign():
 
 
 def test_a_monogram_is_of_the_symbol_or_else_of_the_mint():
-    assert display.monogram("$naps", ADDRESS) == "NA"
-    assert display.monogram("X", ADDRESS) == "X"
-    assert display.monogram("💀", ADDRESS) == display.monogram(None, ADDRESS) == "AD"
+    assert marks.monogram("$naps", ADDRESS) == "NA"
+    assert marks.monogram("X", ADDRESS) == "X"
+    assert marks.monogram("💀", ADDRESS) == marks.monogram(None, ADDRESS) == "AD"
 
 
 @given(st.text())
 def test_a_monogram_colour_is_one_of_six_and_stays(mint):
-    assert 1 <= display.monogram_colour(mint) <= 6
-    assert display.monogram_colour(mint) == display.monogram_colour(mint)
+    assert 1 <= marks.monogram_colour(mint) <= 6
+    assert marks.monogram_colour(mint) == marks.monogram_colour(mint)
 
 
 def test_clusters_repeat_four_shapes_and_six_colours():
@@ -229,6 +235,9 @@ def app() -> Flask:
     app = Flask("walletkin", template_folder=str(TEMPLATES))
     app.jinja_env.globals["csrf_token"] = lambda: "token"
     display.register(app)
+    drawn.register(app)
+    cells = Cells(app.jinja_env, read_settings({}))
+    app.jinja_env.globals["ui"].keep(token_cell=cells.token_cell, token_price=cells.token_price)
     return app
 
 
@@ -237,16 +246,39 @@ def rendered(app: Flask, source: str, **values) -> str:
         return render_template_string(source, **values)
 
 
-def test_the_sprite_holds_each_icon_once():
-    sprite = str(display.sprite())
-    assert all(sprite.count(f'id="i-{name}"') == 1 for name in display.SPRITE_ICONS)
+def test_the_sheet_draws_each_icon_once_and_only_by_shapes_that_it_carries():
+    sheet = icons.sheet()
+    for name in icons.SHEET_ICONS:
+        assert sheet.count(f"--i-{name}:url(") == 1
+        assert f".i-{name}{{--icon:var(--i-{name})}}" in sheet
+    drawings = re.findall(r'url\("data:image/svg\+xml,([^"]*)"\)', sheet)
+    assert len(drawings) == len(icons.SHEET_ICONS)
+    for drawing in drawings:
+        root = ElementTree.fromstring(unquote(drawing))
+        assert root.get("viewBox") == "0 0 24 24"
+        assert len(root) >= 1
+
+
+def test_the_address_of_the_sheet_changes_with_what_is_in_it(app, monkeypatch):
+    answer = app.test_client().get(f"/vendor/icons.css?v={icons.version()}")
+    assert (answer.mimetype, answer.text) == ("text/css", icons.sheet())
+    assert "immutable" in answer.headers["Cache-Control"]
+    icons.version.cache_clear()
+    monkeypatch.setattr(icons, "sheet", lambda: "other")
+    assert icons.version() != app.jinja_env.globals["icons_version"]
+    icons.version.cache_clear()
+
+
+def test_every_icon_of_an_insight_or_a_job_is_in_the_sheet():
+    named = {one.icon for one in display.INSIGHTS.values()} | set(marks.JOB_ICONS.values())
+    assert named <= set(icons.SHEET_ICONS)
 
 
 def test_every_insight_has_an_icon_and_a_badge(app):
     for slug, insight in display.INSIGHTS.items():
         html = rendered(app, "{{ ui.insight_badge(slug) }}", slug=slug)
         assert insight.name in html
-        assert f"#i-{insight.icon}" in html
+        assert f' i-{insight.icon}"' in html or f" i-{insight.icon} " in html
 
 
 def test_icons_are_hidden_or_named(app):
@@ -315,15 +347,13 @@ def test_a_reason_becomes_a_sentence() -> None:
     assert display.sentence("") == ""
 
 
-def test_every_macro_and_filter_is_used_or_waited_for() -> None:
-    # What no page uses goes; what the drawn look and the later measures need is named here, until it is used.
-    waited_for = {"insight_line", "pair_row", "pair_head", "insight_badge", "insight_badges", "probability", "times"}
+def test_every_macro_and_filter_is_used() -> None:
     sources = {path: path.read_text() for path in TEMPLATES.rglob("*.html")}
     whole = re.sub(r"{#.*?#}|{%-? from .*?%}", "", "\n".join(sources.values()), flags=re.S)
     macros = {name for text in sources.values() for name in re.findall(r"{%-? macro (\w+)", text)}
-    unused = {name for name in macros if not re.search(rf"(?<!macro ){name}\(", whole)}
+    unused = {name for name in macros if not re.search(rf"(?<!macro ){name}\(|kept\({name}\)", whole)}
     unused |= {name for name in display.FILTERS if not re.search(rf"\|\s*{name}\b", whole)}
-    assert unused <= waited_for
+    assert unused == set()
 
 
 def test_a_kind_of_job_has_words_or_keeps_its_name() -> None:

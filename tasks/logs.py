@@ -1,0 +1,118 @@
+"""The one place that says how this program logs: what a line looks like, what goes along with it, what never does.
+
+Modules log by the standard library's `logging`; structlog makes the lines: JSON, or words for a person at a terminal.
+What is bound here (a request, a job) goes along with every line of its thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import urllib.parse
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from tasks.settings import Settings
+
+SHORTEST_SECRET = 8  # shorter parts of an address (v1, solana) are words, not keys
+SHORTEST_PASSWORD = 4  # a shorter one would make holes in every word, and protects nothing
+HIDDEN = "…"
+# Ids of analyses and of jobs look alike; only a job's may be told, and it is told as one.
+ID = re.compile(r"(?<!\bjob )(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+TOLD_IDS = ("job_id",)
+
+
+def configure(settings: Settings) -> None:
+    """Let every logger of this process write such lines to standard error; a second call changes the settings."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    words = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _Discretion(secrets_of(settings)),
+                *_renderers(words),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    _quiet_libraries()
+
+
+def _renderers(words: bool) -> list[Processor]:
+    if words:
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer(ensure_ascii=False)]
+
+
+def _quiet_libraries() -> None:
+    """Keep out what names addresses of others or only repeats us; write the lines of gunicorn like all the rest."""
+    for name in ("huey", "urllib3", "requests", "peewee", "werkzeug"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    gunicorn = logging.getLogger("gunicorn.error")
+    if gunicorn.handlers:
+        gunicorn.handlers.clear()
+        gunicorn.propagate = True
+
+
+def with_request(request_id: str) -> None:
+    """Let the lines of this thread name a request, and nothing of the one before it."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def with_job(job_id: str, kind: str, queue: str) -> AbstractContextManager[None]:
+    """Let the lines of this thread name a job, for the block."""
+    return structlog.contextvars.bound_contextvars(job_id=job_id, kind=kind, queue=queue)
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Return what of the settings may never be read in a log, the longest first."""
+    found = {settings.operator_token, settings.given_secret_key, settings.jupiter_api_key}
+    for url in (settings.solana_rpc_url, settings.dexscreener_url, settings.jupiter_url):
+        parts = urllib.parse.urlsplit(url)
+        found |= {value for _, value in urllib.parse.parse_qsl(parts.query)} | set(parts.path.split("/"))
+        found |= {parts.username, parts.password}
+    passwords = {urllib.parse.urlsplit(url).password for url in (settings.database_url, settings.redis_url or "")}
+    kept = {one for one in found if one and len(one) >= SHORTEST_SECRET}
+    kept |= {one for one in passwords if one and len(one) >= SHORTEST_PASSWORD}
+    # Written encoded in one place, and plain in another.
+    return sorted(kept | {urllib.parse.unquote(one) for one in kept}, key=lambda one: (-len(one), one))
+
+
+class _Discretion:
+    """Takes secrets and the ids of analyses out of a line, wherever they stand in it."""
+
+    def __init__(self, secrets: list[str]):
+        self._secrets = re.compile("|".join(map(re.escape, secrets))) if secrets else None
+
+    def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
+        return {name: value if name in TOLD_IDS else self._without(value) for name, value in event.items()}
+
+    def _without(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {self._without(name): self._without(one) for name, one in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._without(one) for one in value]
+        if isinstance(value, int | float | None):
+            return value
+        text = str(value)
+        if self._secrets is not None:
+            text = self._secrets.sub(HIDDEN, text)
+        return ID.sub(HIDDEN, text)

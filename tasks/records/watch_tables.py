@@ -1,0 +1,32 @@
+"""The tables of what an operator watches. Holds no queries; `models.py` names these beside all the others."""
+
+from __future__ import annotations
+
+from peewee import CompositeKey, DoubleField, TextField
+
+from tasks.records.table import Record
+
+
+class Heartbeat(Record):
+    """A process that works for this database, by the database's clock; its row goes when it ends or falls silent.
+
+    `role` is web, or the queue that it works on; `worked_at` when it last had a job in hand.
+    """
+
+    process = TextField(primary_key=True)
+    role = TextField()
+    version = TextField()
+    started_at = DoubleField()
+    beaten_at = DoubleField()
+    worked_at = DoubleField(null=True)
+
+
+class Counter(Record):
+    """A number that only grows, of all processes together; `labels` is a JSON list of words."""
+
+    name = TextField()
+    labels = TextField()
+    value = DoubleField(default=0.0)
+
+    class Meta:
+        primary_key = CompositeKey("name", "labels")

@@ -1,0 +1,53 @@
+"""All tokens of an analysis: who traded them and for how much, with their names and prices as these are found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from tasks.records import token_lists
+from webapp import forms, shapes
+from webapp.pages import analyses, analysis_of, data, enrichment, page, page_url
+
+LIMIT, MOST = 50, 200
+HEADS = (("wallets", "Wallets"), ("spent_sol", "Spent SOL"))
+
+
+@analyses.pages.get("/analyses/<key:key>/tokens")
+def all_tokens(key: str) -> Response:
+    """Show a page of the tokens."""
+    analysis = analysis_of(key)
+    result = shapes.shown_result(analysis)
+    sort, rows, after = _asked(result)
+    return page(
+        "token_list",
+        "token_rows",
+        analysis=shapes.analysis_view(analysis, ()),
+        result=result and shapes.result_view(result),
+        tokens=shapes.with_token_views(rows),
+        most=max((row["wallets"] for row in rows), default=0),
+        enrichment=enrichment.enrichment_view(analysis),
+        sorts=[(name, text, page_url("analyses.all_tokens", key=key, sort=name, after=None)) for name, text in HEADS],
+        sort=sort,
+        first_url=page_url("analyses.all_tokens", key=key, after=None) if request.args.get("after") else None,
+        next_url=after and page_url("analyses.all_tokens", key=key, after=after),
+    )
+
+
+@analyses.pages.get("/analyses/<key:key>/tokens.json")
+def all_tokens_json(key: str) -> Response:
+    """Give a page of the tokens as JSON."""
+    _, rows, after = _asked(shapes.shown_result(analysis_of(key)))
+    kept = [{name: row[name] for name in ("mint", "wallets", "spent_sol")} for row in rows]
+    return data({"tokens": shapes.with_tokens(kept), "next": after})
+
+
+def _asked(result: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]], str | None]:
+    """Return the sort that the query names, its page of rows and the cursor of the next; no rows without a result."""
+    sort = str(forms.read_choice("sort", token_lists.SORTS, "wallets"))
+    limit = forms.read_limit(LIMIT, MOST)
+    if result is None:
+        return sort, [], None
+    rows, after = token_lists.page(result["id"], sort=sort, after=request.args.get("after"), limit=limit)
+    return sort, rows, after
