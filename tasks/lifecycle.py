@@ -256,7 +256,9 @@ def retry_wallets(analysis: Analysis, wallet_ids: Mapping[str, int], *, key: str
     is made, linked to the old. Raises Conflict without any wallet.
     """
     if not wallet_ids:
-        raise Conflict("All wallets were read without error; there is nothing to try again.")
+        raise Conflict(
+            "Nothing to try again: every wallet was read without error, or is refused by the RPC service for good."
+        )
     job_ids: list[str] = []
     with database.write():
         held = database.held(Analysis.select().where(Analysis.id == analysis.id)).get()

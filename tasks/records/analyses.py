@@ -174,16 +174,16 @@ def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
     return list(query.dicts())
 
 
-def troubled(analysis_id: int) -> dict[str, int]:
-    """Return address → wallet id of the wallets that failed or were read in part, in the order of the input."""
+def troubled(analysis_id: int) -> list[tuple[str, int, str | None]]:
+    """Return (address, wallet id, reason) of the wallets that failed or were read in part, as in the input."""
     w = AnalysisWallet
     query = (
-        w.select(Wallet.address, w.wallet_id)
+        w.select(Wallet.address, w.wallet_id, w.reason)
         .join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
         .where(w.analysis_id == analysis_id, w.state.in_(("failed", "partial")))
         .order_by(w.line, w.position)
     )
-    return dict(query.tuples())
+    return list(query.tuples())
 
 
 def intake_rows(analysis_id: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

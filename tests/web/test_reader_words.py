@@ -47,6 +47,7 @@ def test_a_wallet_that_is_refused_for_good_offers_no_retry(client: FlaskClient, 
         assert reasons.REFUSED in page
         assert f"/wallets/{village[0]}/retry" not in page
         assert f'action="/analyses/{key}/retry"' not in page
+    assert client.post(f"/analyses/{key}/retry", json={}).status_code == 409, "nor does a program get one"
     assert client.get(f"/analyses/{key}.json").json["wallets"][0]["reason"] == REFUSED, "programs get it as it was"
 
 
@@ -57,6 +58,10 @@ def test_beside_a_refused_wallet_the_others_are_retried(client: FlaskClient, vil
     page = client.get(f"/analyses/{key}").text
     assert ">Retry 1</button>" in page
     assert f"/wallets/{village[1]}/retry" in page
+    assert client.post(f"/analyses/{key}/retry", json={}).status_code == 202
+    with database.session():
+        again = Job.select(Job.subject).where(Job.kind == "sync", Job.state == "queued")
+        assert [job.subject for job in again] == [village[1]]
 
 
 def test_a_job_that_was_refused_says_so_plainly(client: FlaskClient, village: list[str]) -> None:

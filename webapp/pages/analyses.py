@@ -12,7 +12,7 @@ from tasks.analysis.addresses import DEFAULT_EXCLUDED
 from tasks.records import analyses, listings, selections
 from tasks.records.analyses import NewAnalysis, NewWallet
 from tasks.records.models import Analysis
-from webapp import findings, forms, intake, rerun_form, security, shapes, wallet_table
+from webapp import findings, forms, intake, reasons, rerun_form, security, shapes, wallet_table
 from webapp.errors import Problem, wants_json
 from webapp.pages import analysis_of, data, enrichment, home, maps, page, pair_list, progress, see_other
 from webapp.shapes import settings
@@ -213,9 +213,10 @@ def _exports(key: str) -> list[tuple[str, str]]:
 
 @pages.post("/analyses/<key:key>/retry")
 def retry_all(key: str) -> Response:
-    """Read every wallet again that could not be read, or not wholly."""
+    """Read every wallet again that could not be read, or not wholly, but none that the service refused for good."""
     analysis = analysis_of(key)
-    again = analyses.troubled(analysis.id)
+    troubled = analyses.troubled(analysis.id)
+    again = {address: wallet for address, wallet, reason in troubled if not reasons.is_refused(reason)}
     ttl_s = settings().sync_ttl_s
     found = lifecycle.retry_wallets(analysis, again, key=lifecycle.new_key(), sync_ttl_s=ttl_s)
     url = url_for("analyses.show", key=found.key)
