@@ -77,6 +77,11 @@ def with_request(request_id: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
+def without_request() -> None:
+    """Let the lines of this thread name no request, for the one they named is over."""
+    structlog.contextvars.clear_contextvars()
+
+
 def with_job(job_id: str, kind: str, queue: str) -> AbstractContextManager[None]:
     """Let the lines of this thread name a job, for the block."""
     return structlog.contextvars.bound_contextvars(job_id=job_id, kind=kind, queue=queue)

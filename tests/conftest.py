@@ -33,8 +33,15 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file.
-TOGETHER = ("tests/browser/", "tests/chaos/", "tests/jobs/test_real_processes.py", "tests/jobs/test_machines.py")
+# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file. Of the
+# first that a test begins with, so that two workers have the browser's: alone it would go on long after all the others.
+TOGETHER = (
+    "tests/browser/test_everywhere.py",
+    "tests/browser/",
+    "tests/chaos/",
+    "tests/jobs/test_real_processes.py",
+    "tests/jobs/test_machines.py",
+)
 
 
 class Sharing(LoadScopeScheduling):

@@ -31,6 +31,7 @@ def register(app: Flask) -> None:
     """Count every request and name it; to be called before whatever else looks at requests."""
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(lambda error: logs.without_request())
 
 
 def _begin() -> None:

@@ -28,8 +28,7 @@ def configure() -> Iterator[Callable[..., None]]:
 
     yield apply
     root.handlers[:], root.level = handlers, level
-    logs.with_request("")
-    logs.structlog.contextvars.clear_contextvars()
+    logs.without_request()
 
 
 @pytest.fixture
@@ -83,13 +82,15 @@ def test_a_job_goes_along_for_as_long_as_it_is_worked_on(lines: Lines) -> None:
     assert "job_id" not in outside
 
 
-def test_a_request_goes_along_until_the_next_one(lines: Lines) -> None:
+def test_a_request_goes_along_until_it_is_over(lines: Lines) -> None:
     def work() -> None:
         for request_id in ("a", "b"):
             logs.with_request(request_id)
             log.info("asked")
+        logs.without_request()
+        log.info("alone")
 
-    assert [line["request_id"] for line in lines(work)] == ["a", "b"]
+    assert [line.get("request_id") for line in lines(work)] == ["a", "b", None]
 
 
 def test_a_failure_brings_its_traceback(lines: Lines) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from structlog import contextvars
 
 from tasks import counts, jobs, queues
 from tasks.errors import WalletkinError
@@ -310,6 +311,11 @@ def test_every_answer_has_an_id_of_ours(client: FlaskClient) -> None:
     ]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch("[0-9a-f]{16}", one) for one in ids)
+
+
+def test_what_is_logged_after_a_request_does_not_name_it(client: FlaskClient) -> None:
+    client.get("/")
+    assert contextvars.get_contextvars() == {}
 
 
 def test_a_request_is_logged_by_its_endpoint(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
