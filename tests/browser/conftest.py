@@ -21,7 +21,7 @@ SEED = 7
 def chromium() -> str | None:
     """Return the path of the system's Chromium, None where there is none.
 
-    The headless shell is the same engine without a window around it, which has a renderer of its own beside each page's.
+    The headless shell is the same engine without a window, which has a renderer of its own beside each page's.
     """
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
