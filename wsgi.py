@@ -9,10 +9,6 @@ from tasks.settings import read_settings
 
 APP_LOAD_ERROR = 4  # gunicorn's: with any other code it would start worker after worker
 
-# A page asks the database a dozen times, and after each answer waits for its turn behind the threads that render: by
-# default 5 ms each time, so that a few pages at once took ten times as long as one.
-sys.setswitchinterval(0.0005)
-
 try:
     from tasks import logs, pulse
     from webapp import create_app, warm_up

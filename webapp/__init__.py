@@ -27,6 +27,7 @@ from webapp import (
     pages,
     security,
     shapes,
+    sharing,
 )
 from webapp.cells import Cells
 from webapp.pages.operations import asset_version
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
     errors.register(app)
     pages.register(app)
     overload.register(app, settings)
+    sharing.register(app)
     return app
 
 

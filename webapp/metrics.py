@@ -22,6 +22,7 @@ from tasks.records.counters import Totals
 
 log = logging.getLogger("walletkin.web")
 
+REQUEST_ID = "X-Request-ID"
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 STATUSES = ("pending", "resolved", "unlisted", "failed")
 TIER_NAMES = {tier: name for name, tier in queues.TIERS.items()}
@@ -41,17 +42,28 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    took_s = time.perf_counter() - g.begun_at
-    response.headers["X-Request-ID"] = g.request_id
+    response.headers[REQUEST_ID] = g.request_id
     method = request.method if request.method in METHODS else "other"
-    endpoint, status = request.endpoint or "none", response.status_code
+    _tell(method, request.endpoint or "none", response.status_code, time.perf_counter() - g.begun_at)
+    return response
+
+
+def tell_shared(endpoint: str, took_s: float) -> str:
+    """Count a request that an answer to another was given to, before Flask saw it; return its id."""
+    request_id = secrets.token_hex(8)
+    logs.with_request(request_id)
+    _tell("GET", endpoint, 200, took_s)
+    logs.without_request()
+    return request_id
+
+
+def _tell(method: str, endpoint: str, status: int, took_s: float) -> None:
     counts.observe(
         "requests", method, endpoint, f"{status // 100}xx", seconds=took_s, bounds=REQUEST_BOUNDS_S
     )  # the endpoint and never the path, which may hold the key to an analysis
     level = logging.DEBUG if method in ("GET", "HEAD") and status < 400 else logging.INFO
     told = {"method": method, "endpoint": endpoint, "status": status, "duration_ms": round(took_s * 1000, 1)}
     log.log(level, "request", extra=told)
-    return response
 
 
 def exposition() -> bytes:

@@ -76,11 +76,11 @@ class Gate:
         if not self._enter():
             return _refuse(environ, start_response)
         try:
-            answer = _Answer()
+            answer = Head()
             body = self.inner(environ, answer.start)
             if answer.is_stream:
                 if not self._streams.acquire(blocking=False):
-                    _close(body)
+                    close(body)
                     return _refuse(environ, start_response)
                 body = _Stream(body, self._streams)
             start_response(answer.status, answer.headers)
@@ -100,8 +100,8 @@ class Gate:
             self._waiting.release()
 
 
-class _Answer:
-    """Keeps the head of an answer until it is known whether it may be sent."""
+class Head:
+    """Keeps the head of an answer until it is known whether, and with what, it is sent."""
 
     def __init__(self) -> None:
         self.status, self.headers = "", list[tuple[str, str]]()
@@ -135,13 +135,13 @@ class _Stream:
         if not self._closed:
             self._closed = True
             self._streams.release()
-            _close(self._body)
+            close(self._body)
 
 
-def _close(body: Iterable[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
+def close(body: Iterable[bytes]) -> None:
+    """Tell a body that nobody reads on, as WSGI wants of whoever takes one."""
+    if (end := getattr(body, "close", None)) is not None:
+        end()
 
 
 def _refuse(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

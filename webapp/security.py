@@ -32,7 +32,6 @@ MAX_PARTS = 1_000
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 YEAR_S = 31_536_000
-TOKEN_MARK = secrets.token_hex(16)  # nobody can write it into a page
 FILES = ("static", "vendor_htmx")
 SECRET_PATHS = ("/analyses", "/jobs", "/activity")
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -73,20 +72,15 @@ def masked_token() -> str:
 
 @contextlib.contextmanager
 def without_token() -> Iterator[None]:
-    """Let what is rendered in the block have a mark in place of the CSRF token, so that browsers may share it."""
+    """Let what is rendered in the block have no CSRF token, so that browsers may share it."""
     own = g.pop("masked_token", None)
-    g.masked_token = TOKEN_MARK
+    g.masked_token = ""
     try:
         yield
     finally:
         del g.masked_token
         if own is not None:
             g.masked_token = own
-
-
-def with_token(markup: str) -> str:
-    """Put this browser's CSRF token where `without_token` left the mark."""
-    return markup.replace(TOKEN_MARK, masked_token()) if TOKEN_MARK in markup else markup
 
 
 def unmasked(sent: str) -> str:

@@ -208,7 +208,7 @@ def test_no_id_is_in_a_metric_and_their_number_is_bounded(client: FlaskClient) -
 
 def test_what_there_was_no_place_for_is_counted(app: Flask, client: FlaskClient) -> None:
     assert samples(client)["walletkin_requests_refused_total",] == 0
-    gate = app.wsgi_app
+    gate = app.wsgi_app.inner  # type: ignore[attr-defined]
     assert isinstance(gate, overload.Gate)
     places = [gate._enter() for _ in range(app.extensions["walletkin"].web_threads)]
     gate.patience_s = 0.0

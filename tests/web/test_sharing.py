@@ -1,21 +1,22 @@
-"""Polls of a running analysis: readers share an answer for a second, and each has a token of its own in it."""
+"""Polls of a running analysis: readers share an answer for a second."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, request, request_started
 from flask.testing import FlaskClient
 
-from tasks import lifecycle
+from tasks import counts, lifecycle
 from tasks.records import analyses, database
 from tasks.records.models import Analysis
-from tests.web.conftest import address, row, start
-from webapp import security, sharing
+from tests.web.conftest import address, post_form, row, start
+from webapp import sharing
 from webapp.pages import watching
 
 HTMX = {"HX-Request": "true", "HX-Target": "progress"}
@@ -47,42 +48,100 @@ def running(client: FlaskClient) -> str:
     return key
 
 
-def token_of(markup: str) -> str:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', markup)
+def page_token(client: FlaskClient, key: str) -> str:
+    """Return the token that the page of an analysis gives to htmx, which sends it as a header."""
+    found = re.search(r'name="csrf-token" content="([^"]+)"', client.get(f"/analyses/{key}").text)
     assert found
     return found[1]
 
 
-def test_readers_share_an_answer_and_each_has_its_own_token(
+def test_readers_share_an_answer_that_has_no_token_and_each_sends_its_own(
     app: Flask, client: FlaskClient, running: str, made: list[str]
 ) -> None:
     path, other = f"/analyses/{running}/progress?shown=none", app.test_client()
+    tokens = [page_token(one, running) for one in (client, other)]
     first, second = (one.get(path, headers=HTMX) for one in (client, other))
     assert made == [running]
-    tokens = [token_of(one.text) for one in (first, second)]
-    assert first.text.replace(tokens[0], "") == second.text.replace(tokens[1], "")
-    assert security.TOKEN_MARK not in first.text
+    assert first.text == second.text
+    assert "csrf_token" not in first.text
     post = f"/analyses/{running}/wallets/{FAILED}/retry"
-    assert other.post(post, data={"csrf_token": tokens[0]}).status_code == 400, "it is another browser's"
-    assert other.post(post, data={"csrf_token": tokens[1]}).status_code == 303
+    assert f'hx-post="{post}"' in first.text
+    assert other.post(post, headers=HTMX).status_code == 400
+    assert other.post(post, headers=HTMX | {"X-CSRFToken": tokens[0]}).status_code == 400, "it is another browser's"
+    assert other.post(post, headers=HTMX | {"X-CSRFToken": tokens[1]}).status_code == 303
+
+
+def test_who_shares_gets_all_headers_and_an_id_of_its_own_and_is_counted(
+    app: Flask, client: FlaskClient, running: str, made: list[str]
+) -> None:
+    counts.take()
+    path = f"/analyses/{running}/progress?shown=none"
+    first, second = (one.get(path, headers=HTMX | {"Accept-Encoding": "br"}) for one in (client, app.test_client()))
+    assert made == [running]
+    assert first.headers["Content-Encoding"] == "br"
+    ids = [one.headers.pop("X-Request-ID") for one in (first, second)]
+    assert len(set(ids)) == 2
+    assert first.headers == second.headers
+    assert "Set-Cookie" not in first.headers
+    counted = {key: value for key, value in counts.take().items() if key[0] == "requests"}
+    assert sum(counted.values()) == 2
+    assert {key[1:4] for key in counted} == {("GET", "analyses.progress", "2xx")}
 
 
 @pytest.mark.parametrize(
-    "change",
+    "other",
     [
-        lambda key: Analysis.update(state="analysing").where(Analysis.key == key).execute(),
-        lambda key: sharing._bodies.expire(sharing._bodies.timer() + sharing.SHARED_S + 0.01),
+        {"HX-Target": "elsewhere"},
+        {"Accept-Encoding": "gzip"},
+        {"Host": "another.example"},
+        {"HX-History-Restore-Request": "true"},
     ],
-    ids=["another state", "a second later"],
+    ids=lambda other: next(iter(other)),
 )
-def test_an_answer_is_made_anew(
-    client: FlaskClient, running: str, made: list[str], change: Callable[[str], object]
+def test_what_depends_on_a_header_is_not_shared_with_who_sends_another(
+    app: Flask, client: FlaskClient, running: str, other: dict[str, str]
+) -> None:
+    asked: list[str] = []
+    path = f"/analyses/{running}/progress?shown=none"
+    with request_started.connected_to(lambda sender, **named: asked.append(request.endpoint or ""), app):
+        for headers in (HTMX, HTMX | other, HTMX):
+            client.get(path, headers=headers)
+    assert asked == ["analyses.progress"] * 2
+
+
+def pass_time(app: Flask) -> None:
+    """Let all that is shared be a second older."""
+    at = time.monotonic() + sharing.SHARED_S + 0.01
+    sharing._bodies.expire(at)
+    app.wsgi_app._answers.expire(at)  # type: ignore[attr-defined]
+
+
+def test_an_answer_is_made_anew_a_second_later(app: Flask, client: FlaskClient, running: str, made: list[str]) -> None:
+    path = f"/analyses/{running}/progress?shown=none"
+    for _ in range(2):
+        client.get(path, headers=HTMX)
+    assert len(made) == 1
+    pass_time(app)
+    client.get(path, headers=HTMX)
+    assert len(made) == 2
+
+
+def test_the_end_of_an_analysis_is_told_a_second_later(app: Flask, client: FlaskClient, running: str) -> None:
+    path = f"/analyses/{running}/progress?shown=none"
+    assert client.get(path, headers=HTMX).status_code == 200
+    assert post_form(client, f"/analyses/{running}/cancel").status_code == 303
+    pass_time(app)
+    assert client.get(path, headers=HTMX).status_code == 286
+
+
+def test_what_is_made_for_another_state_is_not_shared_with_it(
+    client: FlaskClient, running: str, made: list[str]
 ) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     client.get(path, headers=HTMX)
     with database.session():
-        change(running)
-    client.get(path, headers=HTMX)
+        Analysis.update(state="analysing").where(Analysis.key == running).execute()
+    client.get(path, headers=HTMX | {"Accept": "text/html"})
     assert len(made) == 2
 
 
