@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 Point = tuple[float, float]
 
@@ -221,14 +222,19 @@ def _height_at(points: list[Point], at: float) -> float:
 
 def _marks(width: float, median: float | None, threshold: float | None) -> list[Mark]:
     """Place the labels beside their lines: to the right, or to the left where the right is taken by the other."""
-    marks = []
-    if median is not None:
-        crowded = threshold is not None and 0 <= threshold - median < LABEL_SHARE or median > 1 - LABEL_SHARE
-        marks.append(_mark(width, median, f"median {median:.2f}", left=crowded))
-    if threshold is not None:
-        crowded = median is not None and 0 < median - threshold < LABEL_SHARE or threshold > 1 - LABEL_SHARE
-        marks.append(_mark(width, threshold, f"threshold {threshold:.2f}", left=crowded))
-    return marks
+    given = (("median", median), ("threshold", threshold))
+    values = sorted((value, name) for name, value in given if value is not None)
+    return [
+        _mark(width, value, f"{name} {value:.2f}", left=_has_no_room(value, after))
+        for (value, name), after in zip_longest(values, (value for value, _ in values[1:]))
+    ]
+
+
+def _has_no_room(value: float, after: float | None) -> bool:
+    """Whether a label does not fit between its value and the next one, whose own may stand there, or the end."""
+    if after is None:
+        return value > 1 - LABEL_SHARE
+    return after - value < LABEL_SHARE * (2 if _has_no_room(after, None) else 1)
 
 
 def _mark(width: float, value: float, text: str, *, left: bool) -> Mark:

@@ -51,8 +51,15 @@ def test_labels_stand_to_the_right_of_their_marks():
 def test_labels_of_close_marks_part_to_either_side():
     median, threshold = sparkline([1], median=0.45, threshold=0.5).marks
     assert (median.anchor, threshold.anchor) == ("end", "start")
-    median, threshold = sparkline([1], median=0.6, threshold=0.5).marks
+    threshold, median = sparkline([1], median=0.6, threshold=0.5).marks
     assert (median.anchor, threshold.anchor) == ("start", "end")
+    assert [mark.anchor for mark in sparkline([1], median=0.5, threshold=0.5).marks] == ["end", "start"]
+
+
+def test_a_label_that_stands_on_the_left_of_its_mark_has_the_place_to_itself():
+    threshold, median = sparkline([1], median=0.99, threshold=0.5).marks
+    assert (median.text, median.anchor) == ("median 0.99", "end")
+    assert (threshold.text, threshold.anchor) == ("threshold 0.50", "end")
 
 
 @given(st.lists(st.integers(0, 10**6), max_size=40), st.none() | st.floats(0, 1))
