@@ -33,14 +33,14 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file. Of the
-# first that a test begins with, so that two workers have the browser's: alone it would go on long after all the others.
+# These share whole systems, or wait for what a page shows within a time: one worker has all of a group, in its order. The
+# browser's are two groups, since one worker would be at them long after all others; the second begins when chaos is over,
+# for what is killed there and two browsers would leave each other too little of two cores.
 TOGETHER = (
-    "tests/browser/test_everywhere.py",
-    "tests/browser/",
-    "tests/chaos/",
-    "tests/jobs/test_real_processes.py",
-    "tests/jobs/test_machines.py",
+    ("tests/chaos/", "tests/browser/test_everywhere.py"),
+    ("tests/browser/",),
+    ("tests/jobs/test_real_processes.py",),
+    ("tests/jobs/test_machines.py",),
 )
 
 
@@ -51,7 +51,7 @@ class Sharing(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
+        return next((group[0] for group in TOGETHER if nodeid.startswith(group)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
