@@ -33,9 +33,9 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# These share whole systems, or wait for what a page shows within a time: one worker has all of a group. The browser's are
-# two groups, for one worker would be at them long after all the others; the second begins when chaos is over, since what
-# is started again there and two browsers would leave each other too little of two cores.
+# These share whole systems, or wait for what a page shows within a time: one worker has all of a group. The browser has
+# two groups, for one worker would be at them long after all the others; the second begins when chaos is over, since
+# what is started again there and two browsers would leave each other too little of two cores.
 TOGETHER = (
     ("tests/chaos/", "tests/browser/test_everywhere.py"),
     ("tests/browser/",),
