@@ -33,15 +33,8 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# These share whole systems, or wait for what a page shows within a time: one worker has all of a group. The browser has
-# two groups, for one worker would be at them long after all the others; the second begins when chaos is over, since
-# what is started again there and two browsers would leave each other too little of two cores.
-TOGETHER = (
-    ("tests/chaos/", "tests/browser/test_everywhere.py"),
-    ("tests/browser/",),
-    ("tests/jobs/test_real_processes.py",),
-    ("tests/jobs/test_machines.py",),
-)
+# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file.
+TOGETHER = ("tests/browser/", "tests/chaos/", "tests/jobs/test_real_processes.py", "tests/jobs/test_machines.py")
 
 
 class Sharing(LoadScopeScheduling):
@@ -51,7 +44,7 @@ class Sharing(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group[0] for group in TOGETHER if nodeid.startswith(group)), nodeid)
+        return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,8 +54,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
 
 @pytest.hookimpl(trylast=True)  # after the shuffling
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put chaos first and then the slow tests: with several workers the short ones fill the gaps that they leave."""
-    items.sort(key=lambda item: (not item.nodeid.startswith("tests/chaos/"), item.get_closest_marker("slow") is None))
+    """Put the slow tests first: with several workers the short ones then fill the gaps that they leave."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

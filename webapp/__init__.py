@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
+import tempfile
 
 from flask import Flask, g, request
 from flask_compress import Compress
 from htmx_flask import Htmx
-from jinja2 import StrictUndefined
+from jinja2 import FileSystemBytecodeCache, StrictUndefined
 
 from tasks import lifecycle, queues
 from tasks.records import database, prices, signing
@@ -63,7 +65,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def warm_up(app: Flask) -> None:
-    """Compile every template: half a second at the start, which the first visitor would else wait for."""
+    """Load every template, which the first visitor would else wait for."""
     for name in app.jinja_env.list_templates():
         app.jinja_env.get_template(name)
 
@@ -87,7 +89,16 @@ def _open_database(app: Flask, settings: Settings) -> None:
             db.close()
 
 
+def _keep_compiled(app: Flask, folder: pathlib.Path) -> None:
+    """Keep compiled templates in a folder: compiling is most of a start, and who was killed should be back soon."""
+    with contextlib.suppress(OSError):  # nothing can be kept there, and a slow start is all that comes of it
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(folder))
+
+
 def _prepare_templates(app: Flask, settings: Settings) -> None:
+    _keep_compiled(app, settings.data_dir / "templates")
     app.jinja_env.undefined = StrictUndefined
     display.register(app)
     drawn.register(app)
