@@ -43,11 +43,32 @@ def _program(name: str, pattern: str) -> str | None:
     return next(iter(sorted(glob.glob(pattern), reverse=True)), None) or shutil.which(name)
 
 
-class PostgresServer:
+class Server:
+    """A process that tests start, stop, and kill as a crash would; `launch` puts it into `process`."""
+
+    ENDED_BY = signal.SIGTERM
+    process: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a crash would."""
+        if self.process is not None:
+            kill_tree(self.process)
+            self.process = None
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(self.ENDED_BY)
+            self.process.wait(20)
+            self.process = None
+
+
+class PostgresServer(Server):
     """A PostgreSQL server of its own on a free port, which may be killed and started again.
 
     `durable`: what it has committed outlives it, as in earnest; else it is quicker.
     """
+
+    ENDED_BY = signal.SIGQUIT  # at once: what it would still write to disk is thrown away
 
     def __init__(self, server: str, initdb: str, folder: str, *, durable: bool = False):
         self.port = free_port()
@@ -64,7 +85,6 @@ class PostgresServer:
         )  # fmt: skip
         options = ["-k", folder, "-h", "127.0.0.1", "-p", str(self.port), "-c", "max_connections=200"]
         self._command = [server, "-D", f"{folder}/data", *options, *([] if durable else ["-F"])]
-        self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
         """Start it without waiting until it takes connections."""
@@ -74,18 +94,6 @@ class PostgresServer:
     def start(self) -> None:
         self.launch()
         _wait_for_postgres(self.url)
-
-    def kill(self) -> None:
-        """End it and all its children at once, as a crash would."""
-        if self.process is not None:
-            kill_tree(self.process)
-            self.process = None
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGQUIT)  # at once: what it would still write to disk is thrown away
-            self.process.wait(20)
-            self.process = None
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -139,7 +147,7 @@ def _wait_for_postgres(url: str, seconds: float = 30) -> None:
 DURABLE_REDIS = ("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
 
 
-class RedisServer:
+class RedisServer(Server):
     """A Redis server of its own on a free port, which may be stopped, killed and started again.
 
     It keeps nothing on disk, unless `durable`: then as docs/running.md says that a queue's has to.
@@ -150,7 +158,6 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         keeps = [*DURABLE_REDIS] if durable else ["--save", "", "--appendonly", "no"]
         self._command = [program, "--port", str(self.port), "--dir", folder, *keeps]
-        self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
         """Start it without waiting until it takes connections."""
@@ -159,17 +166,6 @@ class RedisServer:
     def start(self) -> None:
         self.launch()
         wait_for_port(self.port)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            kill_tree(self.process)
-            self.process = None
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ class Gate:
                     close(body)
                     return _refuse(environ, start_response)
                 body = _Stream(body, self._streams)
-            start_response(answer.status, answer.headers)
+            answer.send(start_response)
             return body
         finally:
             self._places.release()
@@ -105,21 +105,25 @@ class Head:
 
     def __init__(self) -> None:
         self.status, self.headers = "", list[tuple[str, str]]()
+        self.written: list[bytes] = []
+        """What the application wrote before its body, as WSGI lets it."""
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        """Stand in for the server's `start_response`."""
         self.status, self.headers = status, headers
-        return _write
+        return self.written.append
+
+    def send(self, start_response: Callable[..., Any]) -> None:
+        """Tell the server the head, and what was written; the body is to follow."""
+        write = start_response(self.status, self.headers)
+        for data in self.written:
+            write(data)
 
     @property
     def is_stream(self) -> bool:
         """Whether nobody knows yet how long the body will be."""
         bodiless = self.status.startswith(("1", "204", "304"))
         return not bodiless and not any(name.lower() == "content-length" for name, _ in self.headers)
-
-
-def _write(data: bytes) -> None:
-    """Refuse what WSGI keeps for old servers; Flask never calls it."""
-    raise NotImplementedError("answers are iterated over, not written")
 
 
 class _Stream:

@@ -99,13 +99,14 @@ class Front:
         """Let the application answer, and keep the answer when it says that readers may share it."""
         head = Head()
         body = self.inner(environ, head.start)
-        if MARK in environ:
-            whole = b"".join(body)
-            close(body)
-            self._keep(key, environ[MARK], head, whole)
-            body = [whole]
+        if MARK not in environ:
+            head.send(start_response)
+            return body
+        whole = b"".join([*head.written, *body])
+        close(body)
+        self._keep(key, environ[MARK], head, whole)
         start_response(head.status, head.headers)
-        return body
+        return [whole]
 
     def _keep(self, key: Hashable, mark: tuple[float, str], head: Head, body: bytes) -> None:
         until, endpoint = mark

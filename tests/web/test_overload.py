@@ -15,7 +15,7 @@ from werkzeug.test import Client, TestResponse
 
 from tasks import queues
 from tests.web.conftest import address
-from webapp import overload
+from webapp import overload, sharing
 
 
 class Inner:
@@ -120,6 +120,17 @@ def test_a_slow_download_holds_no_place_and_there_are_only_so_many(inner: Inner)
     slow.close()
     slow.close()
     assert [Client(gate).get("/stream", buffered=True).status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize("around", [lambda inner: overload.Gate(inner, places=1), sharing.Front])
+def test_what_an_application_writes_before_its_body_is_sent_first(around: Callable[[Any], Any]) -> None:
+    def old(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "9")])
+        write(b"first, ")
+        return [b"ok"]
+
+    answer = Client(around(old)).get("/x", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.data) == (200, b"first, ok")
 
 
 def test_an_error_leaves_its_place() -> None:
