@@ -161,6 +161,13 @@ def test_the_stages_say_what_is_being_done(client: FlaskClient, village: list[st
     assert re.search(r"<title>8[0-9] % ·", client.get(f"/analyses/{key}").text)
 
 
+def test_the_progress_of_what_is_complete_promises_no_more(client: FlaskClient, village: list[str]) -> None:
+    text = client.get(f"/analyses/{finish(client, village)}/progress").text
+    pairs = len(village) * (len(village) - 1) // 2
+    assert f"{pairs} pairs" in text
+    assert "so far" not in text
+
+
 def test_a_poll_of_a_vanished_analysis_ends_and_shows_why(client: FlaskClient) -> None:
     path = f"/analyses/{'0' * 32}/progress"
     answer = client.get(path, headers=HTMX | {"HX-Target": "progress"})

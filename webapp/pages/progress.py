@@ -74,9 +74,13 @@ def _told(
     if analysis.state in ("syncing", "provisional"):
         share = {"done": result["wallets"], "total": reading["total"], "state": "running"} if result else {}
         comparing |= share | {"figure": "provisional" if result else None}
-        comparing["note"] = _pairs_so_far(pairs) if result else "Begins with the first wallets that are read"
+        comparing["note"] = (
+            f"{_pairs(pairs)} so far, refreshed as wallets arrive"
+            if result
+            else "Begins with the first wallets that are read"
+        )
     elif not comparing["note"]:
-        comparing["note"] = _pairs_so_far(pairs) if analysis.state == "complete" else "All pairs, chance and timing"
+        comparing["note"] = _pairs(pairs) if analysis.state == "complete" else "All pairs, chance and timing"
     grouping = dict(comparing) if analysis.state not in ("syncing", "provisional") else _stage("clusters", "waiting")
     grouping |= {"name": "clusters", "title": TITLES["clusters"], "figure": None}
     grouping["note"] = GROUP_NOTES.get(grouping["state"], "Found with the pairs")
@@ -92,8 +96,8 @@ def _reading_note(reading: Mapping[str, Any], counts: Mapping[str, int], left_s:
     return f"Reading {counts['syncing']:,} at a time{left}"
 
 
-def _pairs_so_far(pairs: int) -> str:
-    return f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} so far, refreshed as wallets arrive"
+def _pairs(pairs: int) -> str:
+    return f"{pairs:,} {'pair' if pairs == 1 else 'pairs'}"
 
 
 def _naming(result: Mapping[str, Any] | None) -> dict[str, Any]:
