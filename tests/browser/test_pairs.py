@@ -155,21 +155,6 @@ def test_the_tokens_of_the_open_pair_are_marked_until_it_closes(quiet: Page, sta
     expect(quiet.locator("#tokens-card tr.is-selected")).to_have_count(0)
 
 
-def test_the_token_panel_goes_along_with_the_open_pair_and_covers_nothing(quiet: Page, stage: Stage) -> None:
-    quiet.set_viewport_size({"width": 1440, "height": 900})
-    quiet.goto(stage.paths["partial"])
-    row = quiet.locator(ROWS).first
-    row.locator(".chevron").click()
-    expect(row.locator(".token-table")).to_be_visible()
-    places = """() => { scrollTo(0, AT); const box = (id) => document.querySelector(id).getBoundingClientRect();
-                return [box("#tokens-card").top, box("#tokens-card").bottom - box("#clusters").top]; }"""
-    start, _ = quiet.evaluate(places.replace("AT", "0"))
-    along, _ = quiet.evaluate(places.replace("AT", f"{start} + 200"))
-    assert along > 0, "it would be 200 px above the window"
-    for at in range(0, int(quiet.evaluate("document.documentElement.scrollHeight")), 100):
-        assert quiet.evaluate(places.replace("AT", str(at)))[1] < 0
-
-
 def test_the_price_of_a_token_is_in_sight_in_an_open_pair(quiet: Page, stage: Stage) -> None:
     quiet.set_viewport_size({"width": 1440, "height": 900})
     quiet.goto(stage.paths["partial"])
