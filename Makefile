@@ -51,18 +51,19 @@ bench: $(INSTALLED_DEV) ## measure, and print the figures
 	$(BIN)/python -m tests.benchmarks
 
 fuzz: $(INSTALLED_DEV) ## throw 110,000 hostile inputs at everything that reads, and print the figures
-	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.system.fuzz
 
 chaos: $(INSTALLED_DEV) ## kill at random what runs, ten minutes on each of the two ways to run, and look whether anything was lost
-	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.system.chaos
 
 load: $(INSTALLED_DEV) ## let 300 browsers poll while 20 analyses run, then too many at once
-	$(BIN)/python -m tests.load
+	$(BIN)/python -m tests.system.load
 
-lint: $(INSTALLED_DEV) ## check style, formatting and types
+lint: $(INSTALLED_DEV) ## check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 pictures: $(INSTALLED_DEV) ## write a screenshot of every page to var/pictures
 	$(BIN)/python -m tests.browser.pictures

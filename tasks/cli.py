@@ -10,18 +10,11 @@ import contextlib
 import os
 import pathlib
 import socket
-import sqlite3
 import sys
-import urllib.parse
 from collections.abc import Sequence
 
-from peewee import PeeweeException
-
-from tasks.errors import SettingsError, WalletkinError
-from tasks.settings import Settings, read_settings
-
-FORESEEN = (WalletkinError, PeeweeException, sqlite3.Error)
-"""What can be wrong with settings, database or queue when a process starts; `explain` says it in one line."""
+from tasks.errors import SettingsError
+from tasks.settings import FORESEEN, Settings, configure, explain, read_settings
 
 PATIENCE_S = 5  # how long the doctor waits for a server that does not answer
 WORKER_OPTIONS = {
@@ -38,27 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; a foreseen error is one line on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        settings = read_settings()
+        settings = configure(read_settings())
         options.run(settings, options)
     except FORESEEN as error:
         print(f"walletkin: {explain(error)}", file=sys.stderr)
         return 2
     return 0
-
-
-def explain(error: Exception) -> str:
-    """Say in one line what is wrong with a start; a driver's own words are left out where they hold a password."""
-    if isinstance(error, WalletkinError):
-        return str(error)
-    if isinstance(error, sqlite3.Error):  # peewee wraps its errors, so this one is the queue's
-        return f"The queue {read_settings().queue_path} cannot be used: {error}."
-    url = read_settings().database_url
-    shown = url.removeprefix("sqlite:///") if url.startswith("sqlite") else "at WALLETKIN_DATABASE_URL"
-    said = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
-    password = urllib.parse.urlsplit(url).password
-    if password and (password in said or urllib.parse.unquote(password) in said):
-        said = ""
-    return f"The database {shown} cannot be used{f': {said}' if said else ''}."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> None:
-    from tasks.records import database
+    from tasks.storage import database
 
     database.open_database(settings)
     for step in database.migrate():
@@ -92,18 +70,21 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _backup(settings: Settings, options: argparse.Namespace) -> None:
-    from tasks.records import backup, database
+    from tasks.operations.backup import back_up
+    from tasks.storage import database
 
     database.open_database(settings)
-    written = backup.back_up(options.file.absolute())
+    written = back_up(options.file.absolute())
     print(f"backed up: {options.file}, {written:,} bytes")
 
 
 def _copy_data(settings: Settings, options: argparse.Namespace) -> None:
-    from tasks.records import copying
+    from tasks.operations import copy_to_postgres
 
     source = options.source or settings.data_dir / "walletkin.db"
-    copying.copy_data(source, settings, lambda table, count: print(f"copied and compared: {table}, {count:,} rows"))
+    copy_to_postgres.copy_data(
+        source, settings, lambda table, count: print(f"copied and compared: {table}, {count:,} rows")
+    )
 
 
 def _doctor(settings: Settings, options: argparse.Namespace) -> None:
@@ -165,17 +146,19 @@ def _check_redis(settings: Settings) -> None:
 
 def _worker(settings: Settings, options: argparse.Namespace) -> None:
     """Work on one queue until told to stop; TERM lets running slices end within four seconds."""
-    from tasks import logs, schedule
-    from tasks.queues import QUEUES
+    from tasks import logs
+    from tasks.jobs.queues import QUEUES
+    from tasks.worker import start
 
     logs.configure(settings)
-    schedule.start_worker(options.queue)
+    start(options.queue)
     QUEUES[options.queue].create_consumer(workers=settings.workers, **WORKER_OPTIONS).run()
 
 
 def _simulator(settings: Settings, options: argparse.Namespace) -> None:
-    from tasks.simulator import scenario, server
+    from tasks.simulator import server
     from tasks.simulator.faults import Faults
+    from tasks.simulator.world import scenario
 
     host, _, port = settings.simulator_bind.rpartition(":")
     try:

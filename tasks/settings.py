@@ -10,13 +10,16 @@ import math
 import os
 import pathlib
 import secrets
+import sqlite3
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from tasks.errors import SettingsError
+from peewee import PeeweeException
+
+from tasks.errors import SettingsError, WalletkinError
 
 PREFIX = "WALLETKIN_"
 PUBLIC_RPC_URL = "https://api.mainnet-beta.solana.com"
@@ -88,12 +91,48 @@ class Settings:
         return int(self.bind.rpartition(":")[2])
 
 
+_current: Settings | None = None
+
+
+def configure(settings: Settings) -> Settings:
+    """Make these the settings of this process and return them; the web app, the CLI and the tests do so once."""
+    global _current
+    _current = settings
+    return settings
+
+
+def current() -> Settings:
+    """Return the settings of this process. Raises RuntimeError before `configure`."""
+    if _current is None:
+        raise RuntimeError("The settings are not configured yet.")
+    return _current
+
+
+FORESEEN = (WalletkinError, PeeweeException, sqlite3.Error)
+"""What can be wrong with settings, database or queue when a process starts; `explain` says it in one line."""
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what is wrong with a start; a driver's own words are left out where they hold a password."""
+    if isinstance(error, WalletkinError):
+        return str(error)
+    if isinstance(error, sqlite3.Error):  # peewee wraps its errors, so this one is the queue's
+        return f"The queue {current().queue_path} cannot be used: {error}."
+    url = current().database_url
+    shown = url.removeprefix("sqlite:///") if url.startswith("sqlite") else "at WALLETKIN_DATABASE_URL"
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
+    password = urllib.parse.urlsplit(url).password
+    if password and (password in said or urllib.parse.unquote(password) in said):
+        said = ""
+    return f"The database {shown} cannot be used{f': {said}' if said else ''}."
+
+
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read every setting from the environment (or the mapping given).
 
     Raises SettingsError naming the first variable whose value cannot be used.
     """
-    read = _Reader(os.environ if environ is None else environ)
+    read = _EnvReader(os.environ if environ is None else environ)
     data_dir = read("DATA_DIR", "var", lambda text: pathlib.Path(text).absolute(), "a folder")
     rpc_url = read("SOLANA_RPC_URL", PUBLIC_RPC_URL, _http_url, "an http(s) address")
     public = urllib.parse.urlsplit(rpc_url).hostname == urllib.parse.urlsplit(PUBLIC_RPC_URL).hostname
@@ -133,7 +172,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-class _Reader:
+class _EnvReader:
     """Reads one variable: absent or blank takes the default, anything unreadable names itself."""
 
     def __init__(self, environ: Mapping[str, str]):

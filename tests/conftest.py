@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -10,22 +11,24 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-# The queues are opened when their module is imported: in a folder of this test run, never in the checkout's own.
-_folder = tempfile.TemporaryDirectory(prefix="walletkin-tests-", ignore_cleanup_errors=True)
-for _name in [name for name in os.environ if name.startswith("WALLETKIN_")]:
-    del os.environ[_name]
-os.environ["WALLETKIN_DATA_DIR"] = _folder.name
-
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tasks import queues
-from tasks.records import database
-from tasks.settings import read_settings
-from tests import servers
+from tasks.jobs import executor, queues
+from tasks.settings import configure, current, read_settings
+from tasks.storage import database
+from tasks.worker import HANDLERS
+from tests.support import servers
 
+# Neither the settings of this shell nor the data folder of the checkout are the tests' own.
+for _name in [name for name in os.environ if name.startswith("WALLETKIN_")]:
+    del os.environ[_name]
+_folder = tempfile.TemporaryDirectory(prefix="walletkin-tests-", ignore_cleanup_errors=True)
+BASE = read_settings({"WALLETKIN_DATA_DIR": _folder.name})
+
+assert HANDLERS  # imported, so that every kind of job has its handler
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -34,7 +37,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 # These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file.
-TOGETHER = ("tests/browser/", "tests/chaos/", "tests/jobs/test_real_processes.py", "tests/jobs/test_machines.py")
+TOGETHER = ("tests/browser/", "tests/chaos/", "tests/system/test_real_processes.py", "tests/system/test_machines.py")
 
 
 class Sharing(LoadScopeScheduling):
@@ -56,6 +59,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slow tests first: with several workers the short ones then fill the gaps that they leave."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def use_base() -> None:
+    """Give this process the settings, queues and database that tests without their own have."""
+    configure(BASE)
+    queues.open_queues(BASE, executor.receive)
+    database.open_database(BASE)
+
+
+use_base()
+
+
+@pytest.fixture(autouse=True)
+def base_settings() -> Iterator[None]:
+    """Undo what a test set; see `configure` in tasks/settings.py."""
+    yield
+    if current() is not BASE:
+        use_base()
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +122,7 @@ def _migrate(url: str) -> None:
     database.migrate()
     if hasattr(opened, "close_all"):
         opened.close_all()
-    database.open_database(queues.SETTINGS)
+    use_base()
 
 
 def _make_database(server: str, name: str, template: str) -> str:
@@ -129,14 +150,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
 @pytest.fixture
 def records(database_url: str, tmp_path: pathlib.Path) -> Iterator[None]:
     """Open and migrate this test's database, and hold a connection."""
-    settings = read_settings({"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(tmp_path)})
-    opened = database.open_database(settings)
+    configure(dataclasses.replace(BASE, database_url=database_url))
+    opened = database.open_database(current())
     database.migrate()
     with database.session():
         yield
     if hasattr(opened, "close_all"):
         opened.close_all()
-    database.open_database(queues.SETTINGS)
+    use_base()
 
 
 both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

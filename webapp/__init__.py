@@ -12,27 +12,19 @@ from flask_compress import Compress
 from htmx_flask import Htmx
 from jinja2 import FileSystemBytecodeCache, StrictUndefined
 
-from tasks import lifecycle, queues
-from tasks.records import database, prices, signing
-from tasks.records.models import db
-from tasks.settings import Settings
-from webapp import (
-    charts,
-    display,
-    drawn,
-    drawn_evidence,
-    drawn_rows,
-    errors,
-    limits,
-    metrics,
-    overload,
-    pages,
-    security,
-    shapes,
-    sharing,
-)
-from webapp.cells import Cells
-from webapp.pages.operations import asset_version
+from tasks.enrichment import cache
+from tasks.jobs import queues
+from tasks.pipeline import start
+from tasks.settings import Settings, configure
+from tasks.storage import database, signing_key
+from tasks.storage.models.base import db
+from webapp import errors, json_provider, pages, security
+from webapp.assets import asset_version
+from webapp.markup import components, filters, rows
+from webapp.markup.token_cells import Cells
+from webapp.middleware import load_shedding, micro_cache, request_log
+from webapp.presenters import charts
+from webapp.security import rate_limits
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMPRESSED = ["text/html", "text/css", "text/javascript", "application/javascript", "application/json", "image/svg+xml"]
@@ -45,13 +37,13 @@ def create_app(settings: Settings) -> Flask:
     Raises SettingsError when the database cannot be used.
     """
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
-    app.extensions["walletkin"] = settings
-    app.json = shapes.FastJSON(app)
+    configure(settings)
+    app.json = json_provider.FastJSON(app)
     app.url_map.strict_slashes = False
-    metrics.register(app)
-    limits.register(app, settings)  # first: who is refused costs no connection to the database
+    request_log.register(app)
+    rate_limits.register(app, settings)  # first: who is refused costs no connection to the database
     _open_database(app, settings)
-    settings = dataclasses.replace(settings, given_secret_key=signing.signing_key(settings))
+    settings = configure(dataclasses.replace(settings, given_secret_key=signing_key.signing_key(settings)))
     _prepare_templates(app, settings)
     Htmx(app)
     app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["br", "gzip"])
@@ -59,8 +51,8 @@ def create_app(settings: Settings) -> Flask:
     security.register(app, settings)
     errors.register(app)
     pages.register(app)
-    overload.register(app, settings)
-    sharing.register(app)
+    load_shedding.register(app, settings)
+    micro_cache.register(app)
     return app
 
 
@@ -74,8 +66,9 @@ def _open_database(app: Flask, settings: Settings) -> None:
     """Bind and migrate the database; each request that needs it holds a connection of its own."""
     database.open_database(settings)
     database.migrate()
-    prices.open_prices(settings)
-    queues.hurry()
+    cache.open_cache(settings)
+    queues.open_queues(settings)
+    queues.use_short_timeouts()
 
     @app.before_request
     def connect() -> None:
@@ -100,17 +93,17 @@ def _keep_compiled(app: Flask, folder: pathlib.Path) -> None:
 def _prepare_templates(app: Flask, settings: Settings) -> None:
     _keep_compiled(app, settings.data_dir / "templates")
     app.jinja_env.undefined = StrictUndefined
-    display.register(app)
-    drawn.register(app)
-    drawn_rows.register(app)
-    drawn_evidence.register(app)
+    filters.register(app)
+    components.register(app)
+    rows.register(app)
+    rows.register_evidence(app)
     cells = app.extensions["cells"] = Cells(app.jinja_env, settings)
     app.jinja_env.globals["ui"].keep(
         token_cell=cells.token_cell, token_price=cells.token_price, token_place=cells.token_place
     )
     app.jinja_env.globals.update(
         demo=settings.is_demo,
-        version=lifecycle.VERSION,
+        version=start.VERSION,
         asset_version=asset_version(pathlib.Path(str(app.static_folder))),
         charts=charts,
     )

@@ -115,7 +115,7 @@ def _input_error(error: InputError) -> Response:
 def _not_found(error: NotFound) -> Response:
     """Answer 404; a poll, which would go on asking after an error, is ended and shown the same."""
     response = answer(404, error.code, str(error))
-    return polling.gone(response) if polling.is_poll() else response
+    return polling.stop_with_error(response) if polling.is_poll() else response
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -17,13 +17,13 @@ def is_poll() -> bool:
     return bool(htmx) and not whole and request.endpoint in POLLED
 
 
-def last(answer: Response) -> Response:
+def stop_polling(answer: Response) -> Response:
     """End the poll with this answer."""
     answer.status_code = STOP
     return answer
 
 
-def gone(answer: Response) -> Response:
+def stop_with_error(answer: Response) -> Response:
     """End the poll of something that is no more: the answer, an error, takes the place of the page's content."""
     answer.headers.update({"HX-Retarget": "#content", "HX-Reswap": "innerHTML", "HX-Reselect": ".error-page"})
-    return last(answer)
+    return stop_polling(answer)

@@ -13,12 +13,13 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-from tasks.simulator.answers import Answer, refusal
-from tasks.simulator.desk import Desk
 from tasks.simulator.faults import Faults
-from tasks.simulator.scenario import Scenario
-from tasks.simulator.switchboard import Switchboard
-from tasks.simulator.world import World, build_world, failing_address
+from tasks.simulator.responses import Answer, refusal
+from tasks.simulator.router import Desk
+from tasks.simulator.state import Switchboard
+from tasks.simulator.world.scenario import Scenario
+from tasks.simulator.world.wallets import failing_address
+from tasks.simulator.world.world import World, build_world
 
 _MOST_BYTES = 10_000_000
 _REASONS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}

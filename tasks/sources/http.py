@@ -6,9 +6,11 @@ Texts of errors never hold an address, because its query or path may carry an AP
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
+import socket
 import threading
 import time
 import weakref
@@ -19,11 +21,13 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Retry
 
-from tasks import counts
+from tasks import metrics
 from tasks.errors import SourceError
-from tasks.sources.deadline import ImpatientAdapter
 
 MEGABYTE = 1024 * 1024
 RETRY_AFTER_CAP_S = 120
@@ -120,8 +124,8 @@ class Http:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
-            session.mount("http://", ImpatientAdapter())
-            session.mount("https://", ImpatientAdapter())
+            session.mount("http://", DeadlineAdapter())
+            session.mount("https://", DeadlineAdapter())
             session.headers.update({"Accept": "application/json", "User-Agent": "walletkin"})
             with self._lock:
                 self._sessions.add(session)
@@ -141,7 +145,7 @@ class Http:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             fault = self._fault(error)
         finally:
-            counts.add("source_calls", self.source, outcome)
+            metrics.add("source_calls", self.source, outcome)
         # Raised out here, so that the library's error, whose text holds the whole address, is not chained to it.
         raise fault
 
@@ -259,3 +263,49 @@ def redact(text: str, url: str) -> str:
         if len(secret) >= SECRET_LENGTH:
             text = text.replace(secret, "…")
     return text
+
+
+HEAD_WITHIN_S = 30.0
+
+
+class _Impatient:
+    """Cuts the connection when the head of an answer takes longer than `HEAD_WITHIN_S`."""
+
+    sock: Any
+
+    def getresponse(self) -> Any:
+        timer = threading.Timer(HEAD_WITHIN_S, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()  # type: ignore[misc]  # urllib3's, beside which this stands
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(_Impatient, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Impatient, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """requests' own adapter, with connections that cut themselves off."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}

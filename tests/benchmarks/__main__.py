@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from tasks.simulator.scenario import plain_scenario
-from tasks.simulator.world import build_world
-from tests import servers
+from tasks.simulator.world.scenario import plain_scenario
+from tasks.simulator.world.world import build_world
 from tests.benchmarks import planted, tokens
-from webapp.intake import read
+from tests.support import servers
+from webapp.intake.rows import read
 
 
 def main() -> None:

@@ -21,14 +21,20 @@ from typing import Any
 
 import numpy as np
 
-from tasks import analyse, lifecycle, runner
-from tasks.analysis.addresses import DEFAULT_EXCLUDED
-from tasks.records import bulk, database, wallets
-from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
-from tasks.records.models import Analysis, Job, Movement, Pair, RateObservation, Token, Wallet
-from tasks.settings import Settings, read_settings
-from tests import servers
+from tasks.jobs import executor
+from tasks.measures.well_known import DEFAULT_EXCLUDED
+from tasks.pipeline import start
+from tasks.settings import Settings, configure, read_settings
+from tasks.storage import database, sql, wallets
+from tasks.storage.analyses import NewAnalysis, NewWallet, Parameters
+from tasks.storage.models.analyses import Analysis
+from tasks.storage.models.base import db
+from tasks.storage.models.jobs import Job
+from tasks.storage.models.results import Pair
+from tasks.storage.models.tokens import Token
+from tasks.storage.models.wallets import Movement, RateObservation, Wallet
 from tests.benchmarks.pairs import MINTS, TRADED, _draw
+from tests.support import servers
 
 TRADES = 100
 END_AT, SPAN_S = 1_795_000_000, 30 * 86_400
@@ -56,7 +62,7 @@ def fill(count: int, trades: int = TRADES) -> list[str]:
     observed = {"sync_no": 1, "signature": "s", "usd": 150_000_000, "lamports": 10**9}
     store(RateObservation, [{"id": 1, "wallet_id": 1, "block_at": END_AT, **observed}])
     popularity = 1 / np.arange(1, MINTS + 1) ** 1.1
-    bulk.store(Movement, FIELDS, movements(random, count, popularity, trades), lambda _: None)
+    sql.store(Movement, FIELDS, movements(random, count, popularity, trades), lambda _: None)
     return addresses
 
 
@@ -87,27 +93,27 @@ def movements(
 
 def store(model: Any, rows: list[dict[str, Any]]) -> None:
     fields = [getattr(model, name) for name in rows[0]]
-    bulk.store(model, fields, (tuple(row.values()) for row in rows), lambda _: None)
+    sql.store(model, fields, (tuple(row.values()) for row in rows), lambda _: None)
 
 
 def figures(count: int, trades: int, settings: Settings) -> dict[str, Any]:
     """Make the database and the analysis, and do its job."""
     database.open_database(settings)
     database.migrate()
-    analyse.SETTINGS = settings
+    configure(settings)
     told: list[str] = []
     listen(told)
     with database.session():
         addresses = fill(count, trades)
         if not database.is_sqlite():
-            database.db.execute_sql("ANALYZE")
+            db.execute_sql("ANALYZE")
         new = NewAnalysis(
-            lifecycle.new_key(), [NewWallet(address, line, None) for line, address in enumerate(addresses, 1)],
+            start.new_key(), [NewWallet(address, line, None) for line, address in enumerate(addresses, 1)],
             Parameters(None, 60, 0.5, tuple(DEFAULT_EXCLUDED)), "bench", 1_000, "bench",
         )  # fmt: skip
-        analysis = lifecycle.create(new, sync_ttl_s=10**6).analysis
+        analysis = start.create(new, sync_ttl_s=10**6).analysis
         started = time.perf_counter()
-        runner.run(Job.get(Job.kind == "similarity").id)
+        executor.run(Job.get(Job.kind == "similarity").id)
         seconds = time.perf_counter() - started
         analysis = Analysis.get_by_id(analysis.id)
         kept = Pair.select().where(Pair.result_id == analysis.result_id).count()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from tasks.simulator.faults import Faults
-from tasks.simulator.scenario import plain_scenario
 from tasks.simulator.server import serve
+from tasks.simulator.world.scenario import plain_scenario
 
 if __name__ == "__main__":
     wallets, transactions, latency_ms, port = map(int, sys.argv[1:])

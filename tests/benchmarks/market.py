@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from tasks.simulator.faults import faults_from_arguments
-from tasks.simulator.scenario import market_scenario
 from tasks.simulator.server import serve
+from tasks.simulator.world.scenario import market_scenario
 
 if __name__ == "__main__":
     tokens, port, *switches = sys.argv[1:]

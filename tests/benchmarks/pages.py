@@ -25,15 +25,19 @@ from typing import Any
 import base58
 import numpy as np
 
-from tasks import analyse, lifecycle, runner
-from tasks.analysis.addresses import DEFAULT_EXCLUDED
-from tasks.records import bulk, database
-from tasks.records.analyses import NewAnalysis, NewWallet, Parameters
-from tasks.records.models import Analysis, Job, Movement, RateObservation, Token, Wallet
-from tasks.settings import read_settings
-from tests import servers
+from tasks.jobs import executor
+from tasks.measures.well_known import DEFAULT_EXCLUDED
+from tasks.pipeline import start
+from tasks.settings import configure, read_settings
+from tasks.storage import database, sql
+from tasks.storage.analyses import NewAnalysis, NewWallet, Parameters
+from tasks.storage.models.analyses import Analysis
+from tasks.storage.models.jobs import Job
+from tasks.storage.models.tokens import Token
+from tasks.storage.models.wallets import Movement, RateObservation, Wallet
 from tests.benchmarks.analysis import ADDRESS, END_AT, FIELDS, SIGNATURE, SPAN_S, store, words
 from tests.benchmarks.pairs import MINTS, TRADED, _draw
+from tests.support import servers
 
 WALLETS, GROUP, TRADES = 10_000, 5, 100
 SHARED = 45
@@ -49,15 +53,15 @@ def fill(folder: pathlib.Path, count: int = WALLETS) -> str:
     settings = dataclasses.replace(settings, data_dir=folder)
     database.open_database(settings)
     database.migrate()
-    analyse.SETTINGS = settings
+    configure(settings)
     with database.session():
         addresses = _fill_records(count)
         new = NewAnalysis(
-            lifecycle.new_key(), [NewWallet(address, line, None) for line, address in enumerate(addresses, 1)],
+            start.new_key(), [NewWallet(address, line, None) for line, address in enumerate(addresses, 1)],
             Parameters(None, 60, 0.5, tuple(DEFAULT_EXCLUDED)), "bench", 1_000, "bench",
         )  # fmt: skip
-        analysis = lifecycle.create(new, sync_ttl_s=10**6).analysis
-        runner.run(Job.get(Job.kind == "similarity").id)
+        analysis = start.create(new, sync_ttl_s=10**6).analysis
+        executor.run(Job.get(Job.kind == "similarity").id)
         assert Analysis.get_by_id(analysis.id).state == "complete"
     return str(analysis.key)
 
@@ -77,7 +81,7 @@ def _fill_records(count: int) -> list[str]:
     ])  # fmt: skip
     observed = {"sync_no": 1, "signature": "s", "usd": 150_000_000, "lamports": 10**9}
     store(RateObservation, [{"id": 1, "wallet_id": 1, "block_at": END_AT, **observed}])
-    bulk.store(Movement, FIELDS, _movements(random, count), lambda _: None)
+    sql.store(Movement, FIELDS, _movements(random, count), lambda _: None)
     return addresses
 
 

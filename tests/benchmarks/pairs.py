@@ -16,8 +16,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sparse_dot_topn import sp_matmul_topn
 
-from tasks.analysis import similarity
-from tasks.analysis.keeping import Kept, best_pairs
+from tasks.measures import similarity
+from tasks.measures.pair_selection import KeptPairs, best_pairs
 
 MINTS, TRADED, RUNS = 50_000, 60, 3
 
@@ -27,14 +27,14 @@ def _draw(random: np.random.Generator, popularity: np.ndarray) -> np.ndarray:
     return np.argpartition(random.exponential(size=MINTS) / popularity, TRADED)[:TRADED].copy()
 
 
-def crowd(wallets: int) -> similarity.World:
+def crowd(wallets: int) -> similarity.PortfolioMatrix:
     """Build wallets that trade 60 of 50,000 mints each, popular ones more (Zipf 1.1)."""
     random = np.random.default_rng(7)
     popularity = 1 / np.arange(1, MINTS + 1) ** 1.1
     chosen = [_draw(random, popularity) for _ in range(wallets)]
     weight = random.lognormal(size=(wallets, TRADED))
     weight /= weight.sum(axis=1, keepdims=True)
-    return similarity.build_world(
+    return similarity.build_portfolios(
         np.repeat(np.arange(wallets), TRADED), np.concatenate(chosen), weight.ravel(),
         wallet_count=wallets, mint_count=MINTS,
     )  # fmt: skip
@@ -57,7 +57,7 @@ def figures(wallets: int) -> dict[str, float]:
     }
 
 
-def _kernel(vectors: csr_matrix) -> Kept:
+def _kernel(vectors: csr_matrix) -> KeptPairs:
     return best_pairs(vectors, keep=50, threshold=0.3, most=1_000_000)
 
 

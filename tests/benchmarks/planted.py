@@ -17,11 +17,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.metrics import adjusted_rand_score
 
-from tasks.analysis import chance, clusters, insights, similarity, timing
-from tasks.analysis.chance import SignificantPairs
-from tasks.analysis.similarity import Pairs, World
-from tasks.analysis.timing import Timing
-from tests.unit.analysis.planted import DECOY, INDEPENDENT, PLANTED, SNIPER, PlantedWorld, Recipe, build_world
+from tasks.measures import chance, clusters, insights, similarity, timing
+from tasks.measures.chance import SignificantPairs
+from tasks.measures.similarity import Pairs, PortfolioMatrix
+from tasks.measures.timing import Timing
+from tests.tasks.measures.planted import DECOY, INDEPENDENT, PLANTED, SNIPER, PlantedWorld, Recipe, build_world
 
 WINDOW_S = 60
 TIMED = ("leader_and_follower", "synchronised_trading")
@@ -108,27 +108,27 @@ def search(planted: PlantedWorld) -> Found:
     return Found(significant, pairs, timed, cluster, time.perf_counter() - started)
 
 
-def similarity_world(planted: PlantedWorld) -> World:
+def similarity_world(planted: PlantedWorld) -> PortfolioMatrix:
     """Add the trades of a world up to weights, by wallet and mint."""
     trades, shape = planted.trades, (len(planted.kind), planted.mint_count)
     key, place = np.unique(trades.wallet * planted.mint_count + trades.mint, return_inverse=True)
     spent = np.bincount(place, weights=np.where(trades.side == 0, planted.sol, 0.0))
     wallet, mint = key // planted.mint_count, key % planted.mint_count
     total = np.bincount(wallet, weights=spent, minlength=shape[0])
-    return similarity.build_world(wallet, mint, spent / total[wallet], wallet_count=shape[0], mint_count=shape[1])
+    return similarity.build_portfolios(wallet, mint, spent / total[wallet], wallet_count=shape[0], mint_count=shape[1])
 
 
-def background(world: World) -> chance.Background:
+def background(world: PortfolioMatrix) -> chance.Population:
     """Take the wallets of the world as all that were ever synced."""
     traded = np.bincount(world.presence.indices, minlength=world.presence.shape[1])
-    return chance.Background(world.wallet_count, traded.astype(np.int64))
+    return chance.Population(world.wallet_count, traded.astype(np.int64))
 
 
 def measure_timing(planted: PlantedWorld, pairs: Pairs) -> Timing:
     """Measure the timing of pairs against the crowd of the whole world."""
     trades = planted.trades
-    everything = timing.Background(trades.wallet, trades.mint, trades.side, trades.time)
-    crowd = timing.crowding(trades, everything, WINDOW_S)
+    everything = timing.CrowdSample(trades.wallet, trades.mint, trades.side, trades.time)
+    crowd = timing.crowd_shares(trades, everything, WINDOW_S)
     return timing.measure(trades, crowd, pairs.wallet_a, pairs.wallet_b, WINDOW_S)
 
 

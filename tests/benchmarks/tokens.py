@@ -22,14 +22,18 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 import requests
 
-from tasks import enrich, jobs, queues, submission
-from tasks.records import database, job_mints, prices, tokens, wants
-from tasks.records.models import Analysis, Job, ResultMint, Token
+from tasks.enrichment import cache, job_progress, token_queue, triggers
+from tasks.jobs import priority, states, submit
 from tasks.settings import read_settings
-from tasks.simulator.scenario import market_scenario
-from tasks.simulator.world import build_world
-from tests import servers
+from tasks.simulator.world.scenario import market_scenario
+from tasks.simulator.world.world import build_world
+from tasks.storage import database, sql, tokens
+from tasks.storage.models.analyses import Analysis
+from tasks.storage.models.jobs import Job
+from tasks.storage.models.results import ResultMint
+from tasks.storage.models.tokens import Token
 from tests.benchmarks.sketch import Sketch
+from tests.support import servers
 
 LATENCY_MS = 300
 RATE, RATE_KEYLESS_SECOND = 5.0, 0.5
@@ -70,7 +74,7 @@ def house(url: str, *, scaled: bool) -> Iterator[servers.Program]:
                 connection.execute("CREATE DATABASE bench")
             environ["WALLETKIN_DATABASE_URL"] = address.rpartition("/")[0] + "/bench"
         opened = database.open_database(read_settings(environ))
-        prices.open_prices(dataclasses.replace(read_settings(environ), redis_url=None))
+        cache.open_cache(dataclasses.replace(read_settings(environ), redis_url=None))
         database.migrate()
         running = servers.Program(pathlib.Path(folder), environ)
         try:
@@ -90,7 +94,7 @@ def an_analysis(mints: Sequence[str], result_id: int = 1) -> Analysis:
     ids = tokens.ensure_mints(dict.fromkeys(mints))
     fields = (ResultMint.result_id, ResultMint.mint_id, ResultMint.wallets, ResultMint.spent_sol)
     with database.write():
-        database.insert_rows(ResultMint, fields, [(result_id, ids[mint], 1, 1.0) for mint in mints])
+        sql.insert_rows(ResultMint, fields, [(result_id, ids[mint], 1, 1.0) for mint in mints])
         return Analysis.create(
             key=uuid.uuid4().hex, state="complete", created_at=database.now_s(), timing_window_s=60, tau=0.5,
             exclude="[]", history_limit=1000, version="bench", wallets=2, result_id=result_id,
@@ -117,7 +121,7 @@ def unknown(say: Say, where: str, scaled: bool, count: int = 3_000) -> None:
     """From the worker's start to the end of the job that asks for all of them."""
     mints = mints_of(count)
     with market(count, f"market_latency_ms={LATENCY_MS}") as url, house(url, scaled=scaled) as running:
-        job_id = enrich.after_analysis(an_analysis(mints))
+        job_id = triggers.after_analysis(an_analysis(mints))
         running.start("enrichment")
         while not Job.get_by_id(job_id).done:
             time.sleep(0.01)
@@ -163,15 +167,15 @@ def queue_in_the_background(mints: Sequence[str]) -> None:
     for part in range(0, len(mints), 5_000):
         tokens.ensure_mints(dict.fromkeys(mints[part : part + 5_000]))
     with database.write():
-        made = submission.submit("maintain", ["tokens"], queues.BACKGROUND, queue="enrichment")
+        made = submit.submit("maintain", ["tokens"], priority.BACKGROUND, queue="enrichment")
     job = Job.get_by_id(made["tokens"])
     ids = [row[0] for row in Token.select(Token.id).tuples()]
     for part in range(0, len(ids), 3_000):
         with database.write():
-            jobs.hold(job.id)
-            wants.want(job.id, [(mint_id, job.priority) for mint_id in ids[part : part + 3_000]])
+            states.lock_job(job.id)
+            token_queue.enqueue(job.id, [(mint_id, job.priority) for mint_id in ids[part : part + 3_000]])
     with database.write():
-        job_mints.recount(job.id)
+        job_progress.count(job.id)
 
 
 def wait_until_busy() -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import base58
 from playwright.sync_api import Error, Locator, Page, expect
 
-from tasks.simulator.samples import sample_lists
 from tasks.simulator.server import Simulator
-from tests import servers
+from tasks.simulator.world.sample_lists import sample_lists
+from tests.support import servers
 
 WAIT_S = 90
 SLOW_MS = 400

@@ -14,7 +14,7 @@ from typing import Any
 
 from justhtml import JustHTML
 
-from tests.browser import html_tables as tables
+from tests.browser import html_tables
 
 PAGE = '<!doctype html><html lang="en-GB"><head><title>Part of a page</title></head><body>{}</body></html>'
 TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:?\d\d)?)?|P.+|\d\d:\d\d(:\d\d)?")
@@ -89,15 +89,15 @@ def children(node: Any) -> list[Any]:
 def known(node: Any) -> Iterator[str]:
     """The element exists, and so does each of its attributes."""
     if is_svg(node):
-        if node.name not in tables.SVG:
+        if node.name not in html_tables.SVG:
             yield "no such element in SVG"
         return
-    if node.name not in tables.ATTRIBUTES:
+    if node.name not in html_tables.ATTRIBUTES:
         yield "no such element"
         return
-    allowed = tables.GLOBAL | tables.ATTRIBUTES[node.name]
+    allowed = html_tables.GLOBAL | html_tables.ATTRIBUTES[node.name]
     for name in node.attrs:
-        if name.startswith(("data-", "hx-")) or (name.startswith("aria-") and name[5:] in tables.ARIA):
+        if name.startswith(("data-", "hx-")) or (name.startswith("aria-") and name[5:] in html_tables.ARIA):
             continue
         if name not in allowed:
             yield f"no attribute {name}"
@@ -105,7 +105,7 @@ def known(node: Any) -> Iterator[str]:
 
 def complete(node: Any) -> Iterator[str]:
     """What must be there is there, and what is empty may be empty."""
-    for name in sorted(tables.REQUIRED.get(node.name, set()) - set(node.attrs)):
+    for name in sorted(html_tables.REQUIRED.get(node.name, set()) - set(node.attrs)):
         yield f"lacks {name}"
     if node.name in ("title", "h1", "h2", "h3", "h4") and not is_svg(node) and not node.to_text().strip():
         yield "is empty"
@@ -118,7 +118,7 @@ def complete(node: Any) -> Iterator[str]:
 def _groups(node: Any) -> Iterator[str]:
     """Each term has its definition, inside of a div too."""
     for group in [node, *(child for child in children(node) if child.name == "div")]:
-        names = [child.name for child in children(group) if child.name not in tables.ANYWHERE]
+        names = [child.name for child in children(group) if child.name not in html_tables.ANYWHERE]
         if group is not node and set(names) - {"dt", "dd"}:
             yield f"a group holds {sorted(set(names) - {'dt', 'dd'})}"
         terms = [name for name in names if name in ("dt", "dd")]
@@ -131,14 +131,14 @@ def _groups(node: Any) -> Iterator[str]:
 def valued(node: Any) -> Iterator[str]:
     """Attributes have values that their element knows."""
     for name, value in node.attrs.items():
-        words = tables.WORDS.get((node.name, name)) or tables.WORDS.get(("*", name))
+        words = html_tables.WORDS.get((node.name, name)) or html_tables.WORDS.get(("*", name))
         if words is not None and (value or "").lower() not in words:
             yield f"{name} cannot be {value!r}"
-        if name in tables.NUMBERS and not is_svg(node) and not str(value).isdigit():
+        if name in html_tables.NUMBERS and not is_svg(node) and not str(value).isdigit():
             yield f"{name} is no number: {value!r}"
         if name == "tabindex" and str(value) not in ("0", "-1"):
             yield f"tabindex {value} makes an order of its own"
-        if name == "role" and set(str(value).split()) - tables.ROLES:
+        if name == "role" and set(str(value).split()) - html_tables.ROLES:
             yield f"no role {value!r}"
         if name == "id" and (not value or re.search(r"\s", value)):
             yield f"{value!r} cannot be an id"
@@ -160,17 +160,17 @@ def _measured(node: Any) -> Iterator[str]:
 def placed(node: Any) -> Iterator[str]:
     """The parent may hold it, and it comes where it must come."""
     parent = node.parent
-    if is_svg(node) or parent is None or not is_element(parent) or node.name in tables.ANYWHERE:
+    if is_svg(node) or parent is None or not is_element(parent) or node.name in html_tables.ANYWHERE:
         return
-    allowed = tables.CHILDREN.get(parent.name)
+    allowed = html_tables.CHILDREN.get(parent.name)
     if allowed is not None and node.name not in allowed:
         yield f"must not be a child of <{parent.name}>"
-    parents = tables.PARENTS.get(node.name)
+    parents = html_tables.PARENTS.get(node.name)
     if parents is not None and parent.name not in parents:
         yield f"must not be a child of <{parent.name}>"
-    if node.name in tables.FIRST and children(parent)[0] is not node:
+    if node.name in html_tables.FIRST and children(parent)[0] is not node:
         yield f"is not the first child of <{parent.name}>"
-    if node.name in tables.BLOCKS:
+    if node.name in html_tables.BLOCKS:
         yield from _inline_parent(node)
 
 
@@ -180,7 +180,7 @@ def _inline_parent(node: Any) -> Iterator[str]:
     if above is None:
         return
     heading = node.name in ("h1", "h2", "h3", "h4", "hgroup")
-    wrong = above.name in tables.INLINE_PARENTS or (above.name == "summary" and not heading)
+    wrong = above.name in html_tables.INLINE_PARENTS or (above.name == "summary" and not heading)
     if wrong or (above.name == "legend" and not heading):
         yield f"is a block inside of <{above.name}>, which holds text only"
     if above.name == "dt" and (heading or node.name in ("header", "footer", "section", "article", "nav", "aside")):
@@ -238,7 +238,7 @@ RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
 
 def dangling(node: Any, ids: Counter[str]) -> Iterator[str]:
     """Every id that is referred to exists on the page."""
-    for name, several in tables.REFERENCES.items():
+    for name, several in html_tables.REFERENCES.items():
         wanted = node.attrs.get(name)
         if wanted is None or (name == "for" and node.name not in ("label", "output")):
             continue

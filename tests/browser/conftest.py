@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tasks.simulator.scenario import Scenario
 from tasks.simulator.server import Simulator
-from tests import servers
+from tasks.simulator.world.scenario import Scenario
 from tests.browser import catalogue
+from tests.support import servers
 
 SEED = 7
 

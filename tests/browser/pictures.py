@@ -9,11 +9,11 @@ import tempfile
 
 from playwright.sync_api import Browser, Error, sync_playwright
 
-from tasks.simulator.scenario import Scenario
 from tasks.simulator.server import Simulator
-from tests import servers
+from tasks.simulator.world.scenario import Scenario
 from tests.browser.catalogue import PLACES, Stage, staged, visit
 from tests.browser.conftest import SEED, chromium, demo_environ
+from tests.support import servers
 
 TARGET = servers.ROOT / "var" / "pictures"
 SIZES = {"desktop": {"width": 1440, "height": 1000}, "phone": {"width": 390, "height": 844}}

@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.browser import conformance, looks
+from tests.browser import conformance, screenshots
 from tests.browser.catalogue import PLACES, Place, Stage, visit
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def judged(page: Page, sent: str, phone: bool) -> Findings:
     # A script may set a style by the object model, which the policy allows; it may write none.
     found["inline as it stands"] = [one for one in conformance.inline(stands) if not one.endswith("has style")]
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    found["motion"] = page.evaluate(looks.MOVING)
+    found["motion"] = page.evaluate(screenshots.MOVING)
     found["axe, light"] = violations(page, AXE)
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     found["axe, dark"] = violations(page, COLOURS)
@@ -109,7 +109,7 @@ def _why(node: dict[str, Any]) -> str:
 
 def focused(page: Page) -> Findings:
     page.keyboard.press("Tab")  # from here on focus is the keyboard's
-    return {"focus": page.evaluate(looks.UNSEEN_FOCUS)}
+    return {"focus": page.evaluate(screenshots.UNSEEN_FOCUS)}
 
 
 def laid_out(page: Page, phone: bool) -> Findings:
@@ -120,7 +120,7 @@ def laid_out(page: Page, phone: bool) -> Findings:
 
 
 def spaced_out(page: Page, *widths: int) -> Findings:
-    page.evaluate(looks.SPACE_OUT)
+    page.evaluate(screenshots.SPACE_OUT)
     return {f"spaced out at {width} px": cut_off(page, width) for width in widths}
 
 
@@ -129,7 +129,7 @@ def cut_off(page: Page, width: int) -> list[str]:
     page.wait_for_timeout(120)  # a phone takes a moment to lay itself out anew
     wide = page.evaluate("document.documentElement.scrollWidth")
     sideways = [f"the page is {wide} px wide"] if wide > width + ROUNDING else []
-    return sideways + page.evaluate(looks.CUT_OFF)
+    return sideways + page.evaluate(screenshots.CUT_OFF)
 
 
 # Parts that htmx puts into a page

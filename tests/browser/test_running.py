@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tasks.simulator.samples import sample_lists
 from tasks.simulator.server import Simulator
+from tasks.simulator.world.sample_lists import sample_lists
 from tests.browser.test_tokens import WATCH_SHIFTS
 
 WAIT_MS = 60_000

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests import servers
 from tests.browser import catalogue
 from tests.browser.catalogue import Stage
 from tests.browser.conftest import demo_environ
+from tests.support import servers
 
 pytestmark = pytest.mark.slow
 

@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from tasks import queues
-from tasks.records import database
-from tasks.records.models import Job, JobMint, Token
-from tasks.records.prices import AWAITED_PRIORITY
+from tasks.enrichment.cache import LOADING_PRIORITY
 from tasks.settings import read_settings
-from tasks.simulator.samples import sample_lists
-from tasks.simulator.scenario import Scenario
 from tasks.simulator.server import Simulator
-from tests import servers
+from tasks.simulator.world.sample_lists import sample_lists
+from tasks.simulator.world.scenario import Scenario
+from tasks.storage import database
+from tasks.storage.models.jobs import Job, JobMint
+from tasks.storage.models.tokens import Token
 from tests.browser.conftest import SEED, demo_environ
+from tests.conftest import use_base
+from tests.support import servers
 
 WAIT_MS = 60_000
 ALLOWED = "https://cdn.dexscreener.com/logo.png"
@@ -51,7 +52,7 @@ def reader(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with servers.program(folder, demo_environ(chain)) as program:
         database.open_database(read_settings(program.environ))
         yield program
-    database.open_database(queues.SETTINGS)
+    use_base()
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def know(*mints: str, **facts: Any) -> None:
 def forget_refreshes() -> None:
     """Leave nothing asked for, and of the jobs only the one of the analysis, which still waits for its turn."""
     with database.session(), database.write():
-        Token.update(priority=None, claim=None, lease=None).execute()
+        Token.update(priority=None, claim_token=None, lease=None).execute()
         JobMint.delete().execute()
         Job.delete().where(Job.kind == "refresh").execute()
 
@@ -295,7 +296,7 @@ def test_without_javascript_the_page_reloads_while_something_is_awaited(
     page.get_by_role("button", name="Refresh prices").click()
     assert page.url == analysis
     with database.session():
-        assert Token.select().where(Token.priority >= AWAITED_PRIORITY).count() > 5
+        assert Token.select().where(Token.priority >= LOADING_PRIORITY).count() > 5
     context.close()
 
 

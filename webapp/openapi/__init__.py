@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tasks.lifecycle import VERSION
+from tasks.pipeline.start import VERSION
 from webapp.openapi.parameters import PARAMETERS
 from webapp.openapi.paths import PATHS
 from webapp.openapi.schemas import SCHEMAS

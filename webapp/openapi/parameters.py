@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.records import pairs, token_lists
-from webapp.forms import MIN_AT_MOST
-from webapp.marks import INSIGHTS, JOB_KINDS
-from webapp.openapi.evidence import JOB_STATES
+from tasks.storage import pairs, tokens
+from webapp.forms.analysis import MIN_AT_MOST
+from webapp.forms.query import MOST_MINTS
+from webapp.markup.labels import INSIGHTS, JOB_KINDS
+from webapp.openapi.schemas_results import JOB_STATES
 from webapp.openapi.types import Schema, choice, ref
-from webapp.pages import Address
-from webapp.pages.tokens import MOST_MINTS
+from webapp.urls import Address
 
 _MINT = f"({Address.regex})"
 MINTS: Schema = {"type": "string", "pattern": f"^{_MINT}(,{_MINT}){{0,{MOST_MINTS - 1}}}$"}
@@ -57,7 +57,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "wallet": _query("wallet", QUERY_TEXT, "Only pairs of this wallet: an address, or a part of a label."),
     "cluster": _query("cluster", {"type": "integer", "minimum": 1}, "Only pairs inside of it."),
     "edges": _one_of("edges", ("yes",), "Only pairs that hold a cluster together."),
-    "token_sort": _one_of("sort", token_lists.SORTS, "What the tokens are sorted by, the largest first."),
+    "token_sort": _one_of("sort", tokens.SORTS, "What the tokens are sorted by, the largest first."),
     "mints": _query("mints", MINTS, f"1 to {MOST_MINTS} mints, separated by commas.", required=True),
     "state": _one_of("state", JOB_STATES, "Only jobs in this state."),
     "kind": _one_of("kind", tuple(JOB_KINDS), "Only jobs of this kind."),

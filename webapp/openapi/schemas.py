@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from webapp.forms import EXCLUDE_AT_MOST, LABEL_AT_MOST, TIMING_WINDOW_S_AT_MOST, WINDOW_DAYS_AT_MOST
-from webapp.marks import INSIGHTS
-from webapp.openapi.evidence import EVIDENCE
+from webapp.forms.analysis import EXCLUDE_AT_MOST, LABEL_AT_MOST, TIMING_WINDOW_S_AT_MOST, WINDOW_DAYS_AT_MOST
+from webapp.markup.labels import INSIGHTS
+from webapp.openapi.schemas_results import EVIDENCE
 from webapp.openapi.types import (
     ADDRESS,
     COUNT,

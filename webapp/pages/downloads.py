@@ -7,23 +7,24 @@ from typing import Any
 
 from flask import Response
 
-from tasks import evidence
-from tasks.records.models import Analysis
-from webapp import exports, findings, graphml
+from tasks.pipeline import evidence
+from tasks.storage.models.analyses import Analysis
+from webapp.exports import csv_export, graphml
 from webapp.pages import analyses, analysis_of
+from webapp.presenters import results
 
 CLUSTER_COLUMNS = ("cluster", "wallet", "label", "weak_bridge", "held_by", "held_by_overall", "edges") + (
     "wallets", "cohesion", "shared_mints"
 )  # fmt: skip
 
 
-@analyses.pages.get("/analyses/<key:key>/clusters.csv")
+@analyses.bp.get("/analyses/<key:key>/clusters.csv")
 def clusters_csv(key: str) -> Response:
     """Give the members of every cluster as CSV, a row each."""
     analysis = analysis_of(key)
     result = evidence.shown_result(analysis)
-    rows = _members(findings.cluster_views(analysis, result))
-    return exports.response(analysis, result, "clusters", CLUSTER_COLUMNS, rows)
+    rows = _members(results.cluster_views(analysis, result))
+    return csv_export.response(analysis, results.provenance(analysis, result), "clusters", CLUSTER_COLUMNS, rows)
 
 
 def _members(clusters: list[dict[str, Any]]) -> Iterator[list[Any]]:
@@ -40,10 +41,10 @@ def _holding(held: Mapping[str, Any] | None) -> list[Any]:
     return [held["address"], held["overall"], held["edges"]] if held else [None] * 3
 
 
-@analyses.pages.get("/analyses/<key:key>/graph.graphml")
+@analyses.bp.get("/analyses/<key:key>/graph.graphml")
 def graph(key: str) -> Response:
     """Give the wallets and their kept pairs as GraphML, written while it is sent."""
     analysis: Analysis = analysis_of(key)
     result = evidence.shown_result(analysis)
-    chunks = graphml.document(analysis, result, findings.provenance(analysis, result))
-    return exports.download(analysis, chunks, "graph.graphml", "application/graphml+xml")
+    chunks = graphml.document(analysis, result, results.provenance(analysis, result))
+    return csv_export.download(analysis, chunks, "graph.graphml", "application/graphml+xml")

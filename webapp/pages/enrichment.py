@@ -7,17 +7,19 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 
-from tasks import enrich, evidence
-from tasks.jobs import LIVE
-from tasks.records import activity, listings, results
-from tasks.records.models import Analysis
-from webapp import polling, security, shapes
+from tasks.enrichment import triggers
+from tasks.pipeline import evidence
+from tasks.settings import current
+from tasks.storage import job_log, tokens
+from tasks.storage.models.analyses import Analysis
+from webapp import polling, urls
 from webapp.errors import Problem, wants_json
-from webapp.pages import analysis_of, back_to, data, jobs, page, see_other
-from webapp.pages.tokens import MINT, MOST_MINTS
-from webapp.shapes import settings
+from webapp.forms.query import MINT, MOST_MINTS
+from webapp.pages import analysis_of, json_response, render_page, see_other
+from webapp.presenters import analyses, enrichment, jobs
+from webapp.security import access
+from webapp.urls import back_to
 
-MOST_JOBS = 20
 MINTS_A_LIST = 100
 """So many fit into an address: gunicorn takes lines of up to 8,190 characters."""
 STATE_TEXTS = {
@@ -26,7 +28,6 @@ STATE_TEXTS = {
     "unlisted": "Without a market",
     "resolved": "Resolved",
 }
-NO_TOKENS = dict.fromkeys(results.STATUSES, 0)
 
 
 def register(app: Flask) -> None:
@@ -37,55 +38,30 @@ def register(app: Flask) -> None:
     app.add_url_rule(f"{path}/refresh", "analyses.refresh", refresh, methods=["POST"])
 
 
-def enrichment(analysis: Analysis) -> dict[str, Any]:
-    """Return how many tokens are in each state, and the newest jobs; no tokens while there is no result."""
-    counts = results.token_counts(analysis.result_id) if analysis.result_id is not None else NO_TOKENS
-    rows = activity.enrichment_jobs(analysis.id)[:MOST_JOBS]
-    shown = jobs.job_shapes(rows, security.reader(settings(), analysis.key))
-    return dict(counts) | {"jobs": [shape for shape, _ in shown]}
-
-
-def enrichment_view(analysis: Analysis) -> dict[str, Any]:
-    """Return the same for a page: with the last job, and whether there is something left to wait for."""
-    shape = enrichment(analysis)
-    last = jobs.job_view(shape["jobs"][0], ()) if shape["jobs"] else None
-    working = any(job["state"] in LIVE for job in shape["jobs"])
-    here = {"key": analysis.key}
-    return shape | {
-        "known": analysis.result_id is not None,
-        "total": sum(shape[status] for status in results.STATUSES),
-        "last": last,
-        "working": working,
-        "poll": working or shape["pending"] > 0,
-        "url": url_for("analyses.enrichment", **here),
-        "refresh_url": url_for("analyses.refresh", **here),
-    }
-
-
 def show_json(key: str) -> Response:
     """Give the enrichment as JSON."""
-    return data(enrichment(analysis_of(key)))
+    return json_response(enrichment.enrichment(analysis_of(key)))
 
 
 def show(key: str) -> Response:
     """Show the enrichment. htmx, which asks again and again, is told when to stop."""
     analysis = analysis_of(key)
-    shown = enrichment_view(analysis)
+    shown = enrichment.enrichment_view(analysis)
     answer = _page(analysis, shown)
-    return polling.last(answer) if polling.is_poll() and not shown["poll"] else answer
+    return polling.stop_polling(answer) if polling.is_poll() and not shown["poll"] else answer
 
 
 def _page(analysis: Analysis, shown: Mapping[str, Any]) -> Response:
     template = "analysis" if request.htmx.target == "tokens-resolved" else "enrichment"
-    view = shapes.analysis_view(analysis, ())
-    return page(template, "enrichment", analysis=view, enrichment=shown, lists=_lists(analysis))
+    view = analyses.analysis_view(analysis, ())
+    return render_page(template, "enrichment", analysis=view, enrichment=shown, lists=_lists(analysis))
 
 
 def _lists(analysis: Analysis) -> list[dict[str, Any]]:
     """Return for each state that a token can be in the page of those, the most common of them first."""
     if analysis.result_id is None:
         return []
-    mints = {status: listings.mints(analysis.result_id, status, MINTS_A_LIST) for status in STATE_TEXTS}
+    mints = {status: tokens.mints(analysis.result_id, status, MINTS_A_LIST) for status in STATE_TEXTS}
     return [
         {
             "text": STATE_TEXTS[status],
@@ -100,13 +76,13 @@ def _lists(analysis: Analysis) -> list[dict[str, Any]]:
 def refresh(key: str) -> Response:
     """Ask for the prices of an analysis, those on the reader's screen first. Raises Conflict without a result."""
     analysis = analysis_of(key)
-    job_id = enrich.refresh(analysis, _on_screen() or _most_common(analysis))
+    job_id = triggers.refresh(analysis, _on_screen() or _most_common(analysis))
     if wants_json():
-        ((shape, _),) = jobs.job_shapes([activity.job(job_id)], security.reader(settings(), key))
-        return data(shape, 202)
+        ((shape, _),) = jobs.job_shapes([job_log.job(job_id)], access.viewer(current(), key))
+        return json_response(shape, 202)
     if request.htmx:
-        return _page(analysis, enrichment_view(analysis))
-    return see_other(back_to(shapes.analysis_url(analysis)))
+        return _page(analysis, enrichment.enrichment_view(analysis))
+    return see_other(back_to(urls.analysis_url(analysis)))
 
 
 def _on_screen() -> list[str]:

@@ -9,14 +9,17 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, url_for
 
-from tasks.records import results, scores, selections
-from tasks.records.models import Analysis
-from webapp import forms, maps, shapes
-from webapp.display import short_address
-from webapp.pages import analysis_of, page
-from webapp.words import plain_text
+from tasks.storage import map_queries, results, wallet_lists
+from tasks.storage.models.analyses import Analysis
+from webapp import urls
+from webapp.forms import query
+from webapp.markup.filters import short_address
+from webapp.markup.words import plain_text
+from webapp.pages import analysis_of, render_page
+from webapp.presenters import analyses, maps
+from webapp.presenters.wallets import wallet_views
 
-pages = Blueprint("maps", __name__)
+bp = Blueprint("maps", __name__)
 
 RESULTS_KEPT = 16
 DOTS_SHOWN, CELLS_SHOWN = 400, 100
@@ -45,32 +48,32 @@ SCORE_SORTS: Sorts = {
 }
 
 
-@pages.get("/analyses/<key:key>/map")
+@bp.get("/analyses/<key:key>/map")
 def places(key: str) -> Response:
     """Show where the wallets lie, with the table of the same."""
     analysis = analysis_of(key)
     asked = _asked(PLACE_SORTS, "cluster")
-    result = shapes.shown_result(analysis)
+    result = analyses.shown_result(analysis)
     view = places_view(analysis, result, *asked) if result else None
     return _page("places", "Projection of capital", analysis, result, view)
 
 
-@pages.get("/analyses/<key:key>/heat")
+@bp.get("/analyses/<key:key>/heat")
 def heat(key: str) -> Response:
     """Show how alike the closest wallets are, with the table of the same."""
     analysis = analysis_of(key)
     asked = _asked(SCORE_SORTS, "-overall")
-    result = shapes.shown_result(analysis)
+    result = analyses.shown_result(analysis)
     view = heat_view(analysis, result, *asked) if result else None
     return _page("heat", "Heat map of overall score", analysis, result, view)
 
 
 def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: dict[str, Any] | None) -> Response:
-    return page(
+    return render_page(
         "maps",
         f"{which}_table" if view else "content",
-        analysis=shapes.analysis_view(analysis),
-        result=result and shapes.result_view(result),
+        analysis=analyses.analysis_view(analysis),
+        result=result and analyses.result_view(result),
         which=which,
         kind=kind,
         **{"places": None, "heat": None, which: view},
@@ -80,8 +83,8 @@ def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: d
 def _asked(sorts: Sorts, default: str) -> tuple[str, int, int]:
     """Read the query: the sort (a minus: the largest first), where the rows begin, and how many to show."""
     choices = [sign + name for name in sorts for sign in ("", "-")]
-    sort = str(forms.read_choice("sort", choices, default))
-    return sort, forms.read_offset(), forms.read_limit(ROWS_A_PAGE, MOST_ROWS)
+    sort = str(query.read_choice("sort", choices, default))
+    return sort, query.read_offset(), query.read_limit(ROWS_A_PAGE, MOST_ROWS)
 
 
 def places_view(
@@ -91,7 +94,7 @@ def places_view(
     chosen, placed, found = _scatter(analysis.key, result["id"])
     if not chosen:
         return None
-    views = shapes.wallet_views(analysis, chosen)
+    views = wallet_views(analysis, chosen)
     wallets = [views[position] for position in chosen]
     url = url_for("maps.places", key=analysis.key)
     return {
@@ -115,14 +118,14 @@ def heat_view(
     if not rows:
         return None
     url = url_for("maps.heat", key=analysis.key)
-    views = shapes.wallet_views(analysis, order)
+    views = wallet_views(analysis, order)
     table = sort and _table(url, SCORE_SORTS, _scored(analysis, views, rows), sort, start, limit)
     names = [plain_text(views[one]["label"]) or short_address(views[one]["address"]) for one in order]
     return {"heat": found, "names": names, "total": total, "url": url, "table": table}
 
 
 def _scored(analysis: Analysis, views: Mapping[int, Row], rows: Sequence[Scored]) -> list[dict[str, Any]]:
-    base = shapes.analysis_url(analysis)
+    base = urls.analysis_url(analysis)
     pairs = ((views[a], views[b], overall) for a, b, overall in rows)
     return [
         {"a": a, "b": b, "overall": overall, "url": f"{base}/pairs/{a['address']}/{b['address']}"}
@@ -134,7 +137,7 @@ def _scored(analysis: Analysis, views: Mapping[int, Row], rows: Sequence[Scored]
 def _scatter(key: str, result_id: int) -> tuple[Sequence[int], int, maps.Scatter]:
     """Place the wallets of a result. The key goes along: another database numbers its results alike."""
     # Clusters may repeat a colour, so whoever is in one must be there for its number to be read.
-    chosen, placed = selections.on_map(result_id, DOTS_SHOWN)
+    chosen, placed = wallet_lists.on_map(result_id, DOTS_SHOWN)
     spots = results.wallets(result_id, chosen)
     return tuple(chosen), placed, maps.scatter([(one["x"], one["y"], one["cluster"]) for one in map(spots.get, chosen)])
 
@@ -142,9 +145,9 @@ def _scatter(key: str, result_id: int) -> tuple[Sequence[int], int, maps.Scatter
 @lru_cache(RESULTS_KEPT)
 def _heat(key: str, result_id: int) -> tuple[Sequence[int], int, Sequence[Scored], maps.Heat]:
     """Draw the closest wallets of a result: their positions in order, how many took part, their pairs, the drawing."""
-    chosen, total = scores.closest_wallets(result_id, CELLS_SHOWN)
+    chosen, total = map_queries.closest_wallets(result_id, CELLS_SHOWN)
     chosen.sort()  # so that the first of a pair is the first here too
-    rows = scores.among(result_id, chosen)
+    rows = map_queries.among(result_id, chosen)
     spots = results.wallets(result_id, chosen)
     clusters = {position: spots[position]["cluster"] if position in spots else None for position in chosen}
     order = maps.heat_order([clusters[position] for position in chosen], _by_place(chosen, rows))
@@ -171,8 +174,8 @@ def _table(url: str, sorts: Sorts, rows: Sequence[Any], sort: str, start: int, l
     def link(sort: str, after: str | None = None) -> str:
         return url + "?" + urlencode({"sort": sort, "limit": limit} | ({"after": after} if after else {}))
 
-    before = forms.offset_cursor(max(0, start - limit), start)
-    following = forms.offset_cursor(start + limit, len(rows))
+    before = query.offset_cursor(max(0, start - limit), start)
+    following = query.offset_cursor(start + limit, len(rows))
     return {
         "rows": ordered[start : start + limit],
         "start": start,

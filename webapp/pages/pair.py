@@ -8,14 +8,21 @@ from urllib.parse import urlencode
 
 from flask import Response, make_response, redirect, request, url_for
 
-from tasks import evidence
 from tasks.errors import NotFound
-from tasks.records import analyses
-from tasks.records import pairs as pair_records
-from tasks.records.models import Analysis, AnalysisWallet
-from webapp import charts, display, exports, findings, forms, shapes, words
-from webapp.pages import analysis_of, data, page
-from webapp.pages.pairs import pages
+from tasks.pipeline import evidence
+from tasks.storage import analyses
+from tasks.storage.models.analyses import Analysis, AnalysisWallet
+from tasks.storage.pairs import pair
+from webapp import json_provider
+from webapp.exports import csv_export
+from webapp.forms.query import offset_cursor, read_choice, read_limit, read_offset
+from webapp.markup import filters, words
+from webapp.pages import analysis_of, json_response, render_page
+from webapp.pages.pairs import bp
+from webapp.presenters import charts, pairs, results
+from webapp.presenters.analyses import analysis_view, result_view
+from webapp.presenters.tokens import with_token_views, with_tokens
+from webapp.presenters.wallets import wallet_views
 
 TOKENS_A_PAGE, MOST_TOKENS = 10, 200
 MATCHES_SHOWN, MOST_MATCHES_SHOWN = 10, 200
@@ -47,8 +54,8 @@ def _in_order(show: Callable[[Analysis, AnalysisWallet, AnalysisWallet], Respons
 
 def _token_page(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, int]:
     """Return a page of the shared tokens of a pair, where it starts, and its size."""
-    limit = forms.read_limit(TOKENS_A_PAGE, MOST_TOKENS)
-    start = forms.read_offset()
+    limit = read_limit(TOKENS_A_PAGE, MOST_TOKENS)
+    start = read_offset()
     return rows[start : start + limit], start, limit
 
 
@@ -57,15 +64,15 @@ def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Resp
     row = evidence.pair_of(analysis, a, b, both)
     rows = evidence.shared_tokens(analysis, a, b, both)
     tokens, start, limit = _token_page(rows)
-    return data(
-        shapes.pair(row, a.wallet.address, b.wallet.address)
+    return json_response(
+        pairs.pair(row, a.wallet.address, b.wallet.address)
         | {
-            "tokens": shapes.with_tokens(tokens),
+            "tokens": with_tokens(tokens),
             "matches": row["matches"],
             "for": row["for"],
             "against": row["against"],
-            "next": forms.offset_cursor(start + limit, len(rows)),
-            "provenance": findings.provenance(analysis, evidence.shown_result(analysis)),
+            "next": offset_cursor(start + limit, len(rows)),
+            "provenance": results.provenance(analysis, evidence.shown_result(analysis)),
         }
     )
 
@@ -76,11 +83,11 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
     result = evidence.shown_result(analysis)
     shown = _pair_view(analysis, a, b, row)
     rows = evidence.shared_tokens(analysis, a, b, both)
-    return page(
+    return render_page(
         "pair",
         "evidence",
-        analysis=shapes.analysis_view(analysis),
-        result=shapes.result_view(result),
+        analysis=analysis_view(analysis),
+        result=result_view(result),
         pair=shown | {"for": _case(row), "against": row["against"]},
         a=shown["a"],
         b=shown["b"],
@@ -94,20 +101,20 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
 
 
 def _pair_view(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, row: Mapping[str, Any]) -> dict[str, Any]:
-    wallets = shapes.wallet_views(analysis, {a.position, b.position})
-    return shapes.pair_view(analysis, row, wallets[a.position], wallets[b.position])
+    wallets = wallet_views(analysis, {a.position, b.position})
+    return pairs.pair_view(analysis, row, wallets[a.position], wallets[b.position])
 
 
 def _tokens(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a page of the shared tokens in the order that the query asks for, and the ways to the others."""
-    sort = forms.read_choice("sort", (*SORTS, "overall"), "capital")
+    sort = read_choice("sort", (*SORTS, "overall"), "capital")
     sort = sort if sort in SORTS else "capital"
     rows = sorted(rows, key=lambda row: -(row[f"contribution_{sort}"] or 0))
     tokens, start, limit = _token_page(rows)
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    following, before = offset_cursor(start + limit, len(rows)), offset_cursor(max(0, start - limit), start)
     own = {"limit": request.args.get("limit"), "sort": None if sort == "capital" else sort}
     return {
-        "tokens": shapes.with_token_views(tokens),
+        "tokens": with_token_views(tokens),
         "token_sort": sort,
         "sort_urls": {name: _with(url, own | {"sort": name}) for name in SORTS},
         "next_url": following and _with(url, own | {"after": following}),
@@ -124,13 +131,13 @@ def _with(url: str, query: Mapping[str, Any]) -> str:
 
 def _show_shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
     """Show what a score is made of, which htmx and pairs.js put beside it; others are led to the table of the pair."""
-    score = forms.read_choice("score", (*SORTS, "overall"), "capital") or "capital"
-    row = pair_records.pair(evidence.shown_result(analysis)["id"], a.position, b.position)
+    score = read_choice("score", (*SORTS, "overall"), "capital") or "capital"
+    row = pair(evidence.shown_result(analysis)["id"], a.position, b.position)
     shown = _pair_view(analysis, a, b, row)
     if not request.htmx:
         return make_response(redirect(f"{shown['url']}?sort={score}#tokens", 303))
     rows = sorted(evidence.shares(analysis, a, b), key=lambda one: (-(one[score] or 0), -(one["capital"] or 0)))
-    return page("pair", "shares", pair=shown, shares=_shares(rows, score, row[score]))
+    return render_page("pair", "shares", pair=shown, shares=_shares(rows, score, row[score]))
 
 
 def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict
     top, others = rows[:SHARES_SHOWN], rows[SHARES_SHOWN:]
     parts = [one[score] or 0.0 for one in top] + [sum(one[score] or 0.0 for one in others)]
     shown = words.rounded_parts(parts)
-    tokens = shapes.with_token_views(top)
+    tokens = with_token_views(top)
     return {
         "score": score,
         "value": total,
@@ -152,7 +159,7 @@ def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict
 
 def _case(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what speaks for a pair, each with the part of the page that proves it."""
-    return [{**one, "proof": findings.proof_of(one["insight"])} for one in row["for"]]
+    return [{**one, "proof": results.proof_of(one["insight"])} for one in row["for"]]
 
 
 Lanes = tuple[Sequence[float], Sequence[float]]
@@ -172,7 +179,7 @@ def _matches(analysis: Analysis, matches: list[Mapping[str, Any]], lone: Lanes) 
     """Return the matched trades for a page: the first of them as rows, all of them drawn, and counted by who led."""
     window_s = analysis.timing_window_s
     return {
-        "matches": shapes.with_token_views(matches[:MOST_MATCHES_SHOWN]),
+        "matches": with_token_views(matches[:MOST_MATCHES_SHOWN]),
         "matches_open": MATCHES_SHOWN,
         "match_total": len(matches),
         "strip": charts.time_strip([(one["time_a"], one["time_b"], one["side"]) for one in matches], lone=lone),
@@ -183,20 +190,22 @@ def _matches(analysis: Analysis, matches: list[Mapping[str, Any]], lone: Lanes) 
 def _show_csv(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
     evidence.pair_of(analysis, a, b)
     names = (a.wallet.address, b.wallet.address, a.label, b.label)
-    shared = shapes.with_tokens(evidence.shared_tokens(analysis, a, b))
+    shared = with_tokens(evidence.shared_tokens(analysis, a, b))
     rows = ([*names, *(_token_cell(row, column) for column in TOKEN_COLUMNS)] for row in shared)
     columns = ("wallet_a", "wallet_b", "label_a", "label_b", *TOKEN_COLUMNS)
-    return exports.response(analysis, evidence.shown_result(analysis), "pair", columns, rows)
+    return csv_export.response(
+        analysis, results.provenance(analysis, evidence.shown_result(analysis)), "pair", columns, rows
+    )
 
 
 def _token_cell(row: dict[str, Any], column: str) -> Any:
     if column in ("symbol", "name"):
         return row["token"][column]
-    return display.iso(row[column]) if column in shapes.TIMES else row[column]
+    return filters.iso(row[column]) if column in json_provider.TIMES else row[column]
 
 
 _PATH = "/analyses/<key:key>/pairs/<address:a>/<address:b>"
-pages.add_url_rule(_PATH, "show", _in_order(_show, "show"))
-pages.add_url_rule(f"{_PATH}.json", "show_json", _in_order(_show_json, "show_json"))
-pages.add_url_rule(f"{_PATH}.csv", "show_csv", _in_order(_show_csv, "show_csv"))
-pages.add_url_rule(f"{_PATH}/contributions", "show_shares", _in_order(_show_shares, "show_shares"))
+bp.add_url_rule(_PATH, "show", _in_order(_show, "show"))
+bp.add_url_rule(f"{_PATH}.json", "show_json", _in_order(_show_json, "show_json"))
+bp.add_url_rule(f"{_PATH}.csv", "show_csv", _in_order(_show_csv, "show_csv"))
+bp.add_url_rule(f"{_PATH}/contributions", "show_shares", _in_order(_show_shares, "show_shares"))

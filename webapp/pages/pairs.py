@@ -7,20 +7,24 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from tasks import evidence
 from tasks.errors import NotFound
-from tasks.records import analyses, database, pairs, results
-from tasks.records.models import Analysis
-from webapp import exports, findings, shapes
-from webapp.pages import analysis_of, data, page
-from webapp.pages.pair_list import Filters, card, read_filters, read_page
+from tasks.pipeline import evidence
+from tasks.storage import analyses, database, pairs
+from tasks.storage.models.analyses import Analysis
+from tasks.storage.results import addresses
+from webapp.exports import csv_export
+from webapp.pages import analysis_of, json_response, render_page
+from webapp.presenters import results
+from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.presenters.pair_list import PairFilters, card, read_filters, read_page
+from webapp.presenters.pairs import pair
 
-pages = Blueprint("pairs", __name__)
+bp = Blueprint("pairs", __name__)
 
 CSV_COLUMNS = ("wallet_a", "wallet_b", "label_a", "label_b", "shared", *pairs.MEASURES, "insights", "cluster_edge")
 
 
-@pages.get("/analyses/<key:key>/pairs.json")
+@bp.get("/analyses/<key:key>/pairs.json")
 def index_json(key: str) -> Response:
     """Give a page of pairs as JSON."""
     analysis = analysis_of(key)
@@ -31,40 +35,40 @@ def index_json(key: str) -> Response:
     rows, following, total = read_page(filters, result)
     wallets = analyses.wallets(analysis.id, {row[side] for row in rows for side in ("wallet_a", "wallet_b")})
     names = {wallet["position"]: wallet["address"] for wallet in wallets}
-    shown = [shapes.pair(row, names[row["wallet_a"]], names[row["wallet_b"]]) for row in rows]
-    made = findings.provenance(analysis, result)
-    return data({"pairs": shown, "next": following, "total": total, "provenance": made})
+    shown = [pair(row, names[row["wallet_a"]], names[row["wallet_b"]]) for row in rows]
+    made = results.provenance(analysis, result)
+    return json_response({"pairs": shown, "next": following, "total": total, "provenance": made})
 
 
-@pages.get("/analyses/<key:key>/pairs")
+@bp.get("/analyses/<key:key>/pairs")
 def index(key: str) -> Response:
     """Show the list of pairs; htmx gets its rows, or as `pairs-card` the whole card."""
     analysis = analysis_of(key)
-    result = shapes.shown_result(analysis)
-    return page(
+    result = shown_result(analysis)
+    return render_page(
         "pairs",
         "rows",
-        analysis=shapes.analysis_view(analysis),
-        result=result and shapes.result_view(result),
+        analysis=analysis_view(analysis),
+        result=result and result_view(result),
         pair_list=card(analysis, result),
     )
 
 
-@pages.get("/analyses/<key:key>/pairs.csv")
+@bp.get("/analyses/<key:key>/pairs.csv")
 def pairs_csv(key: str) -> Response:
     """Give every pair that the filters leave as CSV, read a part at a time."""
     analysis = analysis_of(key)
     filters = read_filters(analysis)
     result = evidence.shown_result(analysis)
     rows = iter(()) if filters.nothing else _csv_rows(analysis, result, filters)
-    return exports.response(analysis, result, "pairs", CSV_COLUMNS, rows)
+    return csv_export.response(analysis, results.provenance(analysis, result), "pairs", CSV_COLUMNS, rows)
 
 
-def _csv_rows(analysis: Analysis, result: Mapping[str, Any], filters: Filters) -> Iterator[list[Any]]:
+def _csv_rows(analysis: Analysis, result: Mapping[str, Any], filters: PairFilters) -> Iterator[list[Any]]:
     # The request's own connection is gone by now, and one held for the whole stream would block checkpoints.
     with database.session():
-        names = results.addresses(analysis.id)
+        names = addresses(analysis.id)
     for row in pairs.stream(result["id"], kept=result["summary"]["pairs_kept"], **filters.given):
         (address_a, label_a), (address_b, label_b) = names[row["wallet_a"]], names[row["wallet_b"]]
-        shape = shapes.pair(row, address_a, address_b)
+        shape = pair(row, address_a, address_b)
         yield [address_a, address_b, label_a, label_b, *(shape[name] for name in CSV_COLUMNS[4:])]

@@ -6,26 +6,29 @@ from typing import Any
 
 from flask import Response, request
 
-from tasks.records import token_lists
-from webapp import forms, shapes
-from webapp.pages import analyses, analysis_of, data, enrichment, page, page_url
+from tasks.storage.tokens import SORTS, page
+from webapp.forms import query
+from webapp.pages import analyses, analysis_of, json_response, render_page
+from webapp.presenters import enrichment, tokens
+from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.urls import page_url
 
 LIMIT, MOST = 50, 200
 HEADS = (("wallets", "Wallets"), ("spent_sol", "Spent SOL"))
 
 
-@analyses.pages.get("/analyses/<key:key>/tokens")
+@analyses.bp.get("/analyses/<key:key>/tokens")
 def all_tokens(key: str) -> Response:
     """Show a page of the tokens."""
     analysis = analysis_of(key)
-    result = shapes.shown_result(analysis)
+    result = shown_result(analysis)
     sort, rows, after = _asked(result)
-    return page(
+    return render_page(
         "token_list",
         "token_rows",
-        analysis=shapes.analysis_view(analysis, ()),
-        result=result and shapes.result_view(result),
-        tokens=shapes.with_token_views(rows),
+        analysis=analysis_view(analysis, ()),
+        result=result and result_view(result),
+        tokens=tokens.with_token_views(rows),
         most=max((row["wallets"] for row in rows), default=0),
         enrichment=enrichment.enrichment_view(analysis),
         sorts=[(name, text, page_url("analyses.all_tokens", key=key, sort=name, after=None)) for name, text in HEADS],
@@ -35,19 +38,19 @@ def all_tokens(key: str) -> Response:
     )
 
 
-@analyses.pages.get("/analyses/<key:key>/tokens.json")
+@analyses.bp.get("/analyses/<key:key>/tokens.json")
 def all_tokens_json(key: str) -> Response:
     """Give a page of the tokens as JSON."""
-    _, rows, after = _asked(shapes.shown_result(analysis_of(key)))
+    _, rows, after = _asked(shown_result(analysis_of(key)))
     kept = [{name: row[name] for name in ("mint", "wallets", "spent_sol")} for row in rows]
-    return data({"tokens": shapes.with_tokens(kept), "next": after})
+    return json_response({"tokens": tokens.with_tokens(kept), "next": after})
 
 
 def _asked(result: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]], str | None]:
     """Return the sort that the query names, its page of rows and the cursor of the next; no rows without a result."""
-    sort = str(forms.read_choice("sort", token_lists.SORTS, "wallets"))
-    limit = forms.read_limit(LIMIT, MOST)
+    sort = str(query.read_choice("sort", SORTS, "wallets"))
+    limit = query.read_limit(LIMIT, MOST)
     if result is None:
         return sort, [], None
-    rows, after = token_lists.page(result["id"], sort=sort, after=request.args.get("after"), limit=limit)
+    rows, after = page(result["id"], sort=sort, after=request.args.get("after"), limit=limit)
     return sort, rows, after

@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, request
 
 from tasks.errors import InputError
-from tasks.records import results
-from tasks.records.analyses import by_key
-from webapp import polling, shapes
-from webapp.pages import Address, data, page
+from tasks.storage import results
+from tasks.storage.analyses import by_key
+from webapp import polling
+from webapp.forms import query
+from webapp.pages import json_response, render_page
+from webapp.presenters.tokens import token_views, tokens_by_mint
 
-pages = Blueprint("tokens", __name__)
-
-MOST_MINTS = 150
-MINT = re.compile(Address.regex)
+bp = Blueprint("tokens", __name__)
 
 
 def asked_mints() -> list[str]:
     """Return the mints that the query names, each once. Raises InputError for none, too many, or what is none."""
     named = ",".join(request.args.getlist("mints"))
     mints = list(dict.fromkeys(mint for text in named.split(",") if (mint := text.strip())))
-    if not mints or len(mints) > MOST_MINTS:
-        raise InputError(f"Name 1 to {MOST_MINTS} mints: /tokens?mints=first,second.")
-    if strange := next((mint for mint in mints if not MINT.fullmatch(mint)), None):
+    if not mints or len(mints) > query.MOST_MINTS:
+        raise InputError(f"Name 1 to {query.MOST_MINTS} mints: /tokens?mints=first,second.")
+    if strange := next((mint for mint in mints if not query.MINT.fullmatch(mint)), None):
         raise InputError(f"{strange[:60]!r} is no mint: that is 32 to 44 letters and digits of base58.")
     return mints
 
 
-@pages.get("/tokens.json")
+@bp.get("/tokens.json")
 def show_json() -> Response:
     """Give token shapes in the order asked."""
     mints = asked_mints()
-    known = shapes.tokens_by_mint(mints)
-    return data({"tokens": [known[mint] for mint in mints]})
+    known = tokens_by_mint(mints)
+    return json_response({"tokens": [known[mint] for mint in mints]})
 
 
-@pages.get("/tokens")
+@bp.get("/tokens")
 def show() -> Response:
     """Show the tokens asked for; a poll gets the cells of those that are no longer awaited."""
     mints = asked_mints()
-    known = shapes.token_views(mints)
+    known = token_views(mints)
     tokens = [known[mint] for mint in mints]
     if polling.is_poll():
         return _changed(tokens)
     counts = {status: sum(token["status"] == status for token in tokens) for status in results.STATUSES}
-    return page("tokens", "tokens", tokens=tokens, counts=counts, analysis_key=_named())
+    return render_page("tokens", "tokens", tokens=tokens, counts=counts, analysis_key=_named())
 
 
 def _named() -> str | None:
@@ -63,4 +61,4 @@ def _changed(tokens: Sequence[dict[str, Any]]) -> Response:
     if not arrived:
         return make_response("", 204)
     answer = make_response(current_app.extensions["cells"].swaps(arrived))
-    return polling.last(answer) if len(arrived) == len(tokens) else answer
+    return polling.stop_polling(answer) if len(arrived) == len(tokens) else answer

@@ -8,19 +8,28 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 
-from tasks import evidence, frame, lifecycle
-from tasks.analysis.allocation import in_window
-from tasks.analysis.audit import AuditRow
-from tasks.evidence import CapitalAudit
-from tasks.records import analyses, listings, pairs, results
-from tasks.records.models import Analysis, AnalysisWallet
-from webapp import exports, findings, forms, shapes, wallet_table
-from webapp.display import iso
+from tasks.measures.allocation import in_window
+from tasks.measures.audit import AuditRow
+from tasks.pipeline import evidence
+from tasks.pipeline.evidence import CapitalAudit
+from tasks.pipeline.start import new_key, retry_wallet
+from tasks.pipeline.window import window_of
+from tasks.settings import current
+from tasks.storage import analyses, pairs, wallet_lists
+from tasks.storage import results as storage_results
+from tasks.storage.models.analyses import Analysis, AnalysisWallet
+from webapp import json_provider
 from webapp.errors import wants_json
-from webapp.pages import analysis_of, back_to, behaviour, data, page, page_url, see_other
-from webapp.shapes import settings
+from webapp.exports import csv_export
+from webapp.forms import query
+from webapp.markup.filters import iso
+from webapp.pages import analysis_of, json_response, render_page, see_other
+from webapp.presenters import behaviour, results, tokens, wallet_table, wallets
+from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.presenters.pairs import pair_views
+from webapp.urls import back_to, page_url
 
-pages = Blueprint("wallets", __name__)
+bp = Blueprint("wallets", __name__)
 
 ROWS_A_PAGE, ROWS_A_LONG_PAGE, TRADES_A_PAGE = 12, 25, 50
 WEIGHTS = 9
@@ -37,85 +46,87 @@ def _found(key: str, address: str) -> tuple[Analysis, AnalysisWallet]:
     return analysis, analyses.wallet(analysis.id, address)
 
 
-@pages.get("/analyses/<key:key>/wallets")
+@bp.get("/analyses/<key:key>/wallets")
 def index(key: str) -> Response:
     """Show all wallets of an analysis, a part at a time: sorted, and narrowed by state, cluster, label or address."""
     analysis = analysis_of(key)
-    result = shapes.shown_result(analysis)
-    return page(
+    result = shown_result(analysis)
+    return render_page(
         "wallets",
         "wallets_card",
-        analysis=shapes.analysis_view(analysis),
-        result=result and shapes.result_view(result),
+        analysis=analysis_view(analysis),
+        result=result and result_view(result),
         table=wallet_table.asked(analysis),
-        cluster_count=findings.cluster_sums(analysis)[0],
+        cluster_count=results.cluster_sums(analysis)[0],
     )
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>/capital.json")
+@bp.get("/analyses/<key:key>/wallets/<address:address>/capital.json")
 def capital_json(key: str, address: str) -> Response:
     """Give the capital audit as JSON: all of it, or with `limit` a page."""
     analysis, wallet = _found(key, address)
-    limit = forms.read_limit(MOST_ROWS, MOST_ROWS) if request.args.get("limit") else ALL_ROWS
-    start = forms.read_offset()
+    limit = query.read_limit(MOST_ROWS, MOST_ROWS) if request.args.get("limit") else ALL_ROWS
+    start = query.read_offset()
     audit = evidence.capital_audit(analysis, wallet)
-    return data(
+    return json_response(
         {
             "wallet": address,
-            "rows": [shapes.audit_row(row) for row in audit.rows[start : start + limit]],
+            "rows": [wallets.audit_row(row) for row in audit.rows[start : start + limit]],
             "weights": audit.weights,
             "checks": audit.check._asdict(),
-            "next": forms.offset_cursor(start + limit, len(audit.rows)),
-            "provenance": findings.provenance(analysis, evidence.shown_result(analysis)),
+            "next": query.offset_cursor(start + limit, len(audit.rows)),
+            "provenance": results.provenance(analysis, evidence.shown_result(analysis)),
         }
     )
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>/capital.csv")
+@bp.get("/analyses/<key:key>/wallets/<address:address>/capital.csv")
 def capital_csv(key: str, address: str) -> Response:
     """Give the capital audit as CSV."""
     analysis, wallet = _found(key, address)
     audit = evidence.capital_audit(analysis, wallet)
-    shown = (shapes.audit_row(row) for row in audit.rows)
+    shown = (wallets.audit_row(row) for row in audit.rows)
     rows = ([address, wallet.label, *(_cell(row, column) for column in ROW_COLUMNS)] for row in shown)
     columns = ("wallet", "label", *ROW_COLUMNS)
-    return exports.response(analysis, evidence.shown_result(analysis), "capital", columns, rows)
+    return csv_export.response(
+        analysis, results.provenance(analysis, evidence.shown_result(analysis)), "capital", columns, rows
+    )
 
 
 def _cell(row: dict[str, Any], column: str) -> Any:
-    return iso(row[column]) if column in shapes.TIMES else row[column]
+    return iso(row[column]) if column in json_provider.TIMES else row[column]
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>.json")
+@bp.get("/analyses/<key:key>/wallets/<address:address>.json")
 def behaviour_json(key: str, address: str) -> Response:
     """Give the behaviour of a wallet as JSON."""
     analysis, wallet = _found(key, address)
     result = evidence.shown_result(analysis)
-    found = results.behaviour(result["id"], wallet.position)
-    return data({"wallet": address} | found | {"provenance": findings.provenance(analysis, result)})
+    found = storage_results.behaviour(result["id"], wallet.position)
+    return json_response({"wallet": address} | found | {"provenance": results.provenance(analysis, result)})
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>")
+@bp.get("/analyses/<key:key>/wallets/<address:address>")
 def show(key: str, address: str) -> Response:
     """Show a wallet: what it put where, and each row that counted or did not."""
     return _page("wallets.show", *_found(key, address), ROWS_A_PAGE)
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>/trades")
+@bp.get("/analyses/<key:key>/wallets/<address:address>/trades")
 def trades(key: str, address: str) -> Response:
     """Show every trade of a wallet inside the window, the newest first."""
     analysis, wallet = _found(key, address)
     audit = evidence.capital_audit(analysis, wallet)
     rows = _trades(analysis, audit.rows)
-    start = forms.read_offset()
-    limit = forms.read_limit(TRADES_A_PAGE, MOST_ROWS)
+    start = query.read_offset()
+    limit = query.read_limit(TRADES_A_PAGE, MOST_ROWS)
     here = {"key": key, "address": address}
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
-    return page(
+    following, before = query.offset_cursor(start + limit, len(rows)), query.offset_cursor(max(0, start - limit), start)
+    return render_page(
         "trades",
         "trades",
         **_head(analysis, wallet, audit, rows),
-        rows=shapes.with_token_views([_trade(row) for row in rows[start : start + limit]]),
+        rows=tokens.with_token_views([_trade(row) for row in rows[start : start + limit]]),
         row_start=start,
         next_url=following and page_url("wallets.trades", **here, after=following),
         prev_url=before and page_url("wallets.trades", **here, after=before),
@@ -124,7 +135,7 @@ def trades(key: str, address: str) -> Response:
 
 def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
     """Pick the trades that the measures know: inside the window, of tokens that are not left out; the newest first."""
-    window = frame.window_of(analysis)
+    window = window_of(analysis)
     known = (row for row in rows if row.side in ("buy", "sell") and row.reason != "excluded mint")
     return [row for row in known if row.block_at is not None and in_window(row.block_at, *window)][::-1]
 
@@ -132,7 +143,7 @@ def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
 def _trade(row: AuditRow) -> dict[str, Any]:
     """Return a trade for a page: the row of the audit, and how many `tokens` its base units are."""
     known = row.amount is not None and row.decimals is not None
-    return shapes.audit_row(row) | {"tokens": row.amount / 10**row.decimals if known else None}
+    return wallets.audit_row(row) | {"tokens": row.amount / 10**row.decimals if known else None}
 
 
 def _head(
@@ -143,13 +154,13 @@ def _head(
     times = [row.block_at for row in audit.rows if row.block_at is not None]
     address = wallet.wallet.address
     return {
-        "analysis": shapes.analysis_view(analysis),
-        "wallet": shapes.wallet_views(analysis, {wallet.position})[wallet.position],
-        "style": listings.styles(result["id"], [wallet.position]).get(wallet.position),
+        "analysis": analysis_view(analysis),
+        "wallet": wallets.wallet_views(analysis, {wallet.position})[wallet.position],
+        "style": wallet_lists.styles(result["id"], [wallet.position]).get(wallet.position),
         "seen": (min(times), max(times)) if times else None,
-        "tab_counts": {"pairs": listings.count_pairs(result["id"], wallet.position), "trades": len(traded)},
+        "tab_counts": {"pairs": wallet_lists.count_pairs(result["id"], wallet.position), "trades": len(traded)},
         "exports": _exports(analysis.key, address),
-        "result": shapes.result_view(result),
+        "result": result_view(result),
     }
 
 
@@ -162,7 +173,7 @@ def _exports(key: str, address: str) -> list[tuple[str, str]]:
     return [(text, url_for(f"wallets.{name}", key=key, address=address)) for text, name in names]
 
 
-@pages.get("/analyses/<key:key>/wallets/<address:address>/capital")
+@bp.get("/analyses/<key:key>/wallets/<address:address>/capital")
 def capital(key: str, address: str) -> Response:
     """Show the audit alone, with more rows at once."""
     return _page("wallets.capital", *_found(key, address), ROWS_A_LONG_PAGE, alone=True)
@@ -171,7 +182,7 @@ def capital(key: str, address: str) -> Response:
 def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int, *, alone: bool = False) -> Response:
     audit = evidence.capital_audit(analysis, wallet)
     here = {"key": analysis.key, "address": wallet.wallet.address}
-    return page(
+    return render_page(
         "wallet",
         "audit",
         **_head(analysis, wallet, audit, _trades(analysis, audit.rows)),
@@ -187,13 +198,13 @@ def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int,
 
 def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) -> dict[str, Any]:
     """Return the page of audit rows that the query asks for, and the links to the pages around it."""
-    show = str(forms.read_choice("show", SHOWS, "all"))
+    show = str(query.read_choice("show", SHOWS, "all"))
     rows = [row for row in audit.rows if show == "all" or row.counted is (show == "counted")]
-    start = forms.read_offset()
-    following, before = forms.offset_cursor(start + limit, len(rows)), forms.offset_cursor(max(0, start - limit), start)
+    start = query.read_offset()
+    following, before = query.offset_cursor(start + limit, len(rows)), query.offset_cursor(max(0, start - limit), start)
     return {
         "show": show,
-        "rows": shapes.with_token_views([shapes.audit_row(row) for row in rows[start : start + limit]]),
+        "rows": tokens.with_token_views([wallets.audit_row(row) for row in rows[start : start + limit]]),
         "row_start": start,
         "next_url": following and page_url(endpoint, **here, after=following),
         "prev_url": before and page_url(endpoint, **here, after=before),
@@ -205,7 +216,7 @@ def _weights(audit: CapitalAudit, here: dict[str, str]) -> dict[str, Any]:
     shown = audit.weights if request.args.get("weights") == "all" else audit.weights[:WEIGHTS]
     left_out = len(shown) < len(audit.weights)
     return {
-        "weights": shapes.with_token_views(shown),
+        "weights": tokens.with_token_views(shown),
         "weight_count": len(audit.weights),
         "weights_url": page_url("wallets.show", **here, weights="all", _anchor="weights") if left_out else None,
     }
@@ -220,16 +231,16 @@ def _counts(rows: Sequence[AuditRow]) -> dict[str, Any]:
 def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[dict[str, Any]]:
     result_id = evidence.shown_result(analysis)["id"]
     rows, _ = pairs.page(result_id, position=wallet.position, limit=CLOSEST)
-    return shapes.pair_views(analysis, rows)
+    return pair_views(analysis, rows)
 
 
-@pages.post("/analyses/<key:key>/wallets/<address:address>/retry")
+@bp.post("/analyses/<key:key>/wallets/<address:address>/retry")
 def retry(key: str, address: str) -> Response:
     """Read a wallet again that could not be read, or not wholly."""
-    found = lifecycle.retry_wallet(analysis_of(key), address, key=lifecycle.new_key(), sync_ttl_s=settings().sync_ttl_s)
+    found = retry_wallet(analysis_of(key), address, key=new_key(), sync_ttl_s=current().sync_ttl_s)
     url = url_for("analyses.show", key=found.key)
     if wants_json():
-        return data({"id": found.key, "url": url}, 202)
+        return json_response({"id": found.key, "url": url}, 202)
     if request.htmx and found.key == key:
         return redirect(url_for("analyses.progress", key=key), 303)  # type: ignore[return-value]  # in place
     return see_other(back_to(url) if found.key == key else url)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from tasks.errors import SourceError
 from tasks.sources.http import HttpError, TooMuch
+from tasks.sources.rate_limit.clock import Clock, Stop, Stopped
 from tasks.sources.solana import rpc
-from tasks.sources.solana.endpoint import LABEL, SOURCE, Endpoint, Traits, line_for
+from tasks.sources.solana.endpoint import LABEL, SOURCE, Capabilities, Endpoint, connection_for
 from tasks.sources.solana.rpc import Call, Outcome, RpcError
-from tasks.sources.waiting import Clock, Stop, Stopped
 
 LARGEST_BATCH = 100
 TRIES = 4
@@ -30,15 +30,17 @@ class BatchRefused(Exception):
         self.too_large = too_large
 
 
-class Caller:
+class RpcCaller:
     """Asks an endpoint, keeping to what `traits` knows of it and writing there what it learns about batches.
 
     `learnt` is called after every change of `traits`.
     """
 
-    def __init__(self, endpoint: Endpoint, traits: Traits, learnt: Callable[[], None], stop: Stop | None, clock: Clock):
+    def __init__(
+        self, endpoint: Endpoint, traits: Capabilities, learnt: Callable[[], None], stop: Stop | None, clock: Clock
+    ):
         self._url = endpoint.url
-        self._line = line_for(endpoint, clock)
+        self._line = connection_for(endpoint, clock)
         self._traits, self._learnt, self._stop, self._clock = traits, learnt, stop, clock
 
     @property

@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.analysis.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
-from tasks.analysis.transaction import Transaction
 from tasks.errors import SourceError
+from tasks.measures.transaction import Transaction
+from tasks.measures.well_known import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from tasks.sources.http import HttpError
+from tasks.sources.rate_limit.clock import CLOCK, Clock, Stop
 from tasks.sources.solana import rpc
-from tasks.sources.solana.batching import Caller
-from tasks.sources.solana.endpoint import LABEL, SOURCE, Endpoint, Traits
-from tasks.sources.solana.rpc import Call, Outcome, RpcError
-from tasks.sources.solana.wire import (
+from tasks.sources.solana.batching import RpcCaller
+from tasks.sources.solana.endpoint import LABEL, SOURCE, Capabilities, Endpoint
+from tasks.sources.solana.parse import (
     SignatureInfo,
     Signatures,
     parse_balance,
@@ -27,9 +27,7 @@ from tasks.sources.solana.wire import (
     parse_transaction,
     read_entries,
 )
-from tasks.sources.waiting import CLOCK, Clock, Stop
-
-__all__ = ["Endpoint", "HistoryPage", "Holdings", "SignatureInfo", "Signatures", "SolanaClient", "Traits"]
+from tasks.sources.solana.rpc import Call, Outcome, RpcError
 
 COMMITMENT = "confirmed"
 
@@ -67,16 +65,16 @@ class SolanaClient:
         self,
         endpoint: Endpoint,
         *,
-        traits: Traits | None = None,
-        on_traits: Callable[[Traits], None] | None = None,
+        traits: Capabilities | None = None,
+        on_traits: Callable[[Capabilities], None] | None = None,
         stop: Stop | None = None,
         clock: Clock = CLOCK,
     ):
         self.endpoint = endpoint
-        self.traits = traits if traits is not None else Traits()
+        self.traits = traits if traits is not None else Capabilities()
         self._on_traits = on_traits
         self._version = max(endpoint.max_transaction_version, self.traits.transaction_version or 0)
-        self._caller = Caller(endpoint, self.traits, self._tell, stop, clock)
+        self._caller = RpcCaller(endpoint, self.traits, self._tell, stop, clock)
 
     @property
     def batch_size(self) -> int:

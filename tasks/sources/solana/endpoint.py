@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass, field
 
 from tasks.sources.http import MEGABYTE, Http, host_of
-from tasks.sources.limits import RateLimiter, limiter_for
-from tasks.sources.waiting import CLOCK, Clock
+from tasks.sources.rate_limit.clock import CLOCK, Clock
+from tasks.sources.rate_limit.limiter import RateLimiter, limiter_for
 
 LABEL = "the RPC service"
 SOURCE = "solana"
@@ -31,7 +31,7 @@ class Endpoint:
 
 
 @dataclass
-class Traits:
+class Capabilities:
     """What an RPC service was found to be able to do; None is not known. `Traits(**asdict(traits))` gives it back.
 
     `batch_size` 1 means that batches are refused; `has_history` that it knows getTransactionsForAddress;
@@ -44,39 +44,39 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Line:
+class Connection:
     """What all clients of one endpoint in a process share."""
 
     http: Http
     limiter: RateLimiter
 
 
-_lines: dict[tuple[object, ...], Line] = {}
+_connections: dict[tuple[object, ...], Connection] = {}
 _lock = threading.Lock()
 
 
-def line_for(endpoint: Endpoint, clock: Clock = CLOCK) -> Line:
+def connection_for(endpoint: Endpoint, clock: Clock = CLOCK) -> Connection:
     """Return the process's one line to this address at this rate, opening it when it is the first that asks."""
     key = (endpoint.url, endpoint.requests_per_s, endpoint.redis_url, endpoint.max_bytes, clock)
     with _lock:
-        if key not in _lines:
-            _lines[key] = _open(endpoint, clock)
-        return _lines[key]
+        if key not in _connections:
+            _connections[key] = _open(endpoint, clock)
+        return _connections[key]
 
 
-def close_lines() -> None:
+def close_connections() -> None:
     """Close all connections to RPC services and forget them: at the end of a process, and after a fork."""
     with _lock:
-        for line in _lines.values():
+        for line in _connections.values():
             line.http.close()
-        _lines.clear()
+        _connections.clear()
 
 
-def _open(endpoint: Endpoint, clock: Clock) -> Line:
+def _open(endpoint: Endpoint, clock: Clock) -> Connection:
     # The name is seen in Redis and in logs, so it holds the host and a digest instead of the address.
     digest = hashlib.sha256(endpoint.url.encode()).hexdigest()[:12]
     name = f"{host_of(endpoint.url)}-{digest}"
-    return Line(
+    return Connection(
         Http(SOURCE, label=LABEL, max_bytes=endpoint.max_bytes),
         limiter_for(name, endpoint.requests_per_s, redis_url=endpoint.redis_url, clock=clock, paced=True),
     )

@@ -1,0 +1,1 @@
+"""The enrichment queue: names and prices of tokens."""

@@ -1,0 +1,266 @@
+"""What a page shows of a token, read from Redis where there is one and from the registry where not.
+
+Redis keeps copies and nothing else: it may be emptied or go away at any time. Writes no token and asks no market.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+import redis
+from peewee import chunked
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tasks.settings import Settings
+from tasks.storage import database
+from tasks.storage.models.base import db
+
+log = logging.getLogger(__name__)
+
+Cell = dict[str, Any]
+T = TypeVar("T")
+
+CHUNK = 500
+# A write that Redis missed can be seen at most so long, whatever becomes of the process that made it.
+MOST_TTL_S = 60
+# From this priority on, somebody waits before a page: the tier of an analysis begins here (`queues.py` makes them).
+LOADING_PRIORITY = 2 * 10**13
+SETTLED = frozenset({"resolved", "unlisted", "failed"})
+PENDING = "pending"
+
+AWAY_S = 5.0
+TIMEOUT_S = 0.14  # of connecting and of the answer, so that a Redis that hangs costs less than 0.3 s in all
+MOST_MISSED = 20_000
+
+TEXT, NUMBER, WHOLE = (str, type(None)), (float, int, type(None)), (int, type(None))
+TYPES: dict[str, tuple[type, ...]] = {
+    "mint": (str,),
+    "name": TEXT,
+    "symbol": TEXT,
+    "decimals": WHOLE,
+    "image_url": TEXT,
+    "price_usd": NUMBER,
+    "liquidity_usd": NUMBER,
+    "volume_24h_usd": NUMBER,
+    "market_cap_usd": NUMBER,
+    "price_source": TEXT,
+    "last_updated": NUMBER,
+    "attempts": (int,),
+    "last_error": TEXT,
+}
+KEPT = tuple(TYPES)
+SELECT = f"SELECT {', '.join(KEPT)}, status, priority FROM token WHERE mint IN "
+
+# One command for a thousand mints of a large analysis, which a page must not wait for.
+MARK = """
+for place = 1, #KEYS, 2 do
+    redis.call('DEL', KEYS[place])
+    redis.call('SET', KEYS[place + 1], 'pending', 'EX', ARGV[1])
+end
+return #KEYS
+"""
+
+
+class TokenCache:
+    """The copies in Redis. While it is away nobody asks it, and what it misses is kept in mind. Raises nothing of its.
+
+    A status that is not settled sends every reader to the registry, and keeps one that read the token just before the
+    request for it from putting back what it had read.
+    """
+
+    def __init__(self, redis_url: str, ttl_s: int):
+        self._ttl_s = ttl_s
+        self._pool = redis.ConnectionPool.from_url(
+            redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._redis = redis.Redis(connection_pool=self._pool)
+        self._lock = threading.Lock()
+        self._again_at: float | None = None  # None: Redis was there when it was last asked
+        self._missed: dict[str, None] = {}
+
+    def read(self, mints: Sequence[str]) -> dict[str, Cell]:
+        """Return the cells of those mints whose price and status are there, whole and settled."""
+        kept = self._ask(lambda client: client.mget(_keys(mints))) or ()
+        read = (_cell_from(*one) for one in zip(mints, kept[::2], kept[1::2], strict=bool(kept)))
+        return {cell["mint"]: cell for cell in read if cell}
+
+    def fill(self, cells: Mapping[str, Cell]) -> None:
+        """Put in what a reader found in the registry, where no writer has put anything newer."""
+        self._ask(lambda client: self._set(client, cells, only_new=True))
+
+    def replace(self, cells: Mapping[str, Cell]) -> None:
+        """Put in what a writer has committed."""
+        if not self._ask(lambda client: self._set(client, cells, only_new=False)):
+            self._miss(cells)
+
+    def mark(self, mints: Sequence[str]) -> None:
+        """Take out the prices of mints that are asked for, and send their readers to the registry."""
+        keys = _keys(mints)
+        if not self._ask(lambda client: client.eval(MARK, len(keys), *keys, self._ttl_s)):
+            self._miss(mints)
+
+    def close(self) -> None:
+        self._pool.disconnect()
+
+    def _set(self, client: Any, cells: Mapping[str, Cell], *, only_new: bool) -> bool:
+        pipeline = client.pipeline()
+        for mint, cell in cells.items():
+            price, status = _keys([mint])
+            value = orjson.dumps({name: cell[name] for name in KEPT})
+            pipeline.set(price, value, ex=self._ttl_s, nx=only_new)
+            pipeline.set(status, cell["status"], ex=self._ttl_s, nx=only_new)
+        pipeline.execute()
+        return True
+
+    def _ask(self, question: Callable[[Any], T]) -> T | None:
+        """Ask Redis; None while it is away."""
+        if not self._may_ask():
+            return None
+        try:
+            self._drop_missed()
+            answer = question(self._redis)
+        except redis.RedisError as error:
+            self._lose(error)
+            return None
+        if self._again_at is not None:
+            self._again_at = None
+            log.info("Redis is back: prices are read from it again")
+        return answer
+
+    def _may_ask(self) -> bool:
+        """Whether Redis is there, or it is this thread's turn to try; the others go without it meanwhile."""
+        with self._lock:
+            now = time.monotonic()
+            if self._again_at is None:
+                return True
+            if now < self._again_at:
+                return False
+            self._again_at = now + AWAY_S
+            return True
+
+    def _lose(self, error: redis.RedisError) -> None:
+        with self._lock:
+            first, self._again_at = self._again_at is None, time.monotonic() + AWAY_S
+        if first:
+            log.warning("Redis is away (%s): the database answers for prices", type(error).__name__)
+
+    def _miss(self, mints: Iterable[str]) -> None:
+        with self._lock:
+            self._missed.update(dict.fromkeys(mints))
+            for mint in list(self._missed)[: max(0, len(self._missed) - MOST_MISSED)]:
+                del self._missed[mint]
+
+    def _drop_missed(self) -> None:
+        """Delete what Redis holds of the mints whose writes it missed; raises `redis.RedisError`."""
+        with self._lock:
+            missed, self._missed = list(self._missed), {}
+        try:
+            for part in chunked(missed, CHUNK):
+                self._redis.delete(*_keys(part))
+        except redis.RedisError:
+            self._miss(missed)
+            raise
+
+
+_cache: TokenCache | None = None
+
+
+def open_cache(settings: Settings) -> None:
+    """Use the Redis that the settings name, or none. Connects nothing yet."""
+    global _cache
+    close_cache()
+    if settings.redis_url:
+        _cache = TokenCache(settings.redis_url, min(settings.price_ttl_s, MOST_TTL_S))
+
+
+def close_cache() -> None:
+    """Close the connections to Redis; until the next opening the database answers alone."""
+    global _cache
+    cache, _cache = _cache, None
+    if cache:
+        cache.close()
+
+
+def cells(mints: Iterable[str]) -> dict[str, Cell]:
+    """Return mint → cell of those mints that the registry knows; no mints give an empty dict.
+
+    A cell has the keys of design.md's token shape (without `stale`; `last_updated` in seconds since 1970) and
+    `awaited`: whether news of the token is on its way to a page. What Redis holds may be `MOST_TTL_S` old.
+    """
+    cache = _cache
+    found: dict[str, Cell] = {}
+    for part in chunked(dict.fromkeys(mints), CHUNK):
+        known = cache.read(part) if cache else {}
+        read = _registered([mint for mint in part if mint not in known])
+        if cache and (settled := _settled(read)):
+            cache.fill(settled)
+        found |= known | read
+    return found
+
+
+def write_through(mints: Iterable[str]) -> None:
+    """Bring Redis up to date with what is committed of the mints. Call after the commit; does nothing without Redis."""
+    cache = _cache
+    if cache is None:
+        return
+    for part in chunked(dict.fromkeys(mints), CHUNK):
+        if settled := _settled(_registered(part)):
+            cache.replace(settled)
+        if rest := [mint for mint in part if mint not in settled]:
+            cache.mark(rest)
+
+
+def mark_loading(mints: Iterable[str]) -> None:
+    """Send the readers of mints that are asked for to the registry. Call after the commit of the request for them."""
+    cache = _cache
+    if cache is None:
+        return
+    for part in chunked(dict.fromkeys(mints), CHUNK):
+        cache.mark(part)
+
+
+def _registered(mints: Sequence[str]) -> dict[str, Cell]:
+    """Read cells from the registry: plain SQL and tuples, which cost a fifth of a peewee query."""
+    if not mints:
+        return {}
+    marks = ", ".join(["?" if database.is_sqlite() else "%s"] * len(mints))
+    rows = db.execute_sql(f"{SELECT} ({marks})", tuple(mints)).fetchall()
+    return {row[0]: _cell(row[:-2], row[-2], row[-1]) for row in rows}
+
+
+def _cell(values: Sequence[Any], status: str, priority: int | None) -> Cell:
+    cell = dict(zip(KEPT, values, strict=True))
+    cell["status"] = status
+    cell["awaited"] = status == PENDING or (priority is not None and priority >= LOADING_PRIORITY)
+    return cell
+
+
+def _settled(found: Mapping[str, Cell]) -> dict[str, Cell]:
+    return {mint: cell for mint, cell in found.items() if not cell["awaited"]}
+
+
+def _keys(mints: Iterable[str]) -> list[str]:
+    """Return the two keys of each mint: its price, its status."""
+    return [f"token:{what}:{mint}" for mint in mints for what in ("price", "status")]
+
+
+def _cell_from(mint: str, price: bytes | None, status: bytes | None) -> Cell | None:
+    """Read what Redis holds of a mint; None unless it is there, settled, and whole: it comes from outside."""
+    said = (status or b"").decode(errors="replace")
+    if price is None or said not in SETTLED:
+        return None
+    try:
+        read = orjson.loads(price)
+    except ValueError:
+        return None
+    if not isinstance(read, dict) or read.get("mint") != mint:
+        return None
+    if any(name not in read or type(read[name]) not in types for name, types in TYPES.items()):
+        return None
+    return {name: read[name] for name in KEPT} | {"status": said, "awaited": False}

@@ -1,0 +1,98 @@
+"""Which mints are due to be asked for, by whose wish: an analysis, a user, or the clock. Asks for none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from peewee import chunked
+
+from tasks.storage import database
+from tasks.storage.models.jobs import Job, JobMint
+from tasks.storage.models.results import ResultMint
+from tasks.storage.models.tokens import Token
+
+CHUNK = 500
+JUST_ASKED_S = 15.0
+LONGEST_REST_S = (
+    6 * 3600.0
+)  # what was not to be asked for sooner; further ahead was dated before the clock was set back
+CLOCK_SLACK_S = 60.0  # a time further ahead than this is from before the clock was set back
+
+
+def _is_past(at: Any, age_s: float) -> Any:
+    """A moment that never was, lies `age_s` back, or cannot be true."""
+    now = database.clock()
+    return at.is_null() | (at < now - age_s) | (at > now + CLOCK_SLACK_S)
+
+
+def _may_again() -> Any:
+    """The time not to be asked for again is over, or cannot be true."""
+    now, at = database.clock(), Token.next_attempt_at
+    return at.is_null() | (at <= now) | (at > now + LONGEST_REST_S + CLOCK_SLACK_S)
+
+
+def _those(mint_ids: Iterable[int], rule: Any) -> list[int]:
+    """Return the mints to which a rule applies, in the order given."""
+    ids = list(mint_ids)
+    found: set[int] = set()
+    for part in chunked(sorted(set(ids)), CHUNK):
+        found.update(row[0] for row in Token.select(Token.id).where(Token.id.in_(part), rule).tuples())
+    return [mint_id for mint_id in dict.fromkeys(ids) if mint_id in found]
+
+
+def of_result(result_id: int, mints: Sequence[str]) -> list[int]:
+    """Return the ids of those mints that a result has, in the order given."""
+    query = (
+        Token.select(Token.mint, Token.id)
+        .join(ResultMint, on=(ResultMint.mint_id == Token.id))
+        .where(ResultMint.result_id == result_id, Token.mint.in_(list(mints)))
+    )
+    ids = dict(query.tuples())
+    return [ids[mint] for mint in mints if mint in ids]
+
+
+def for_refresh(mint_ids: Sequence[int]) -> list[int]:
+    """Return those that a user's refresh asks for: last asked more than 15 s ago, failed, or being waited for now."""
+    failed = Token.status == "failed"  # has had its five attempts, and is what "Retry" stands beside
+    return _those(mint_ids, Token.priority.is_null(False) | failed | _is_past(Token.asked_at, JUST_ASKED_S))
+
+
+def for_analysis(mint_ids: Sequence[int], price_ttl_s: float) -> list[int]:
+    """Return those of an analysis whose token is unknown or stale."""
+    t = Token
+    unknown = t.status.in_(("pending", "failed"))
+    unlisted = (t.status == "unlisted") & _may_again()
+    stale = (t.status == "resolved") & _is_past(t.last_updated, price_ttl_s)
+    return _those(mint_ids, t.priority.is_null(False) | unknown | unlisted | stale)
+
+
+def for_maintenance(most_unknown: int, most_stale: int, refresh_every_s: float) -> list[int]:
+    """Return what nobody has asked for: unknown mints, then the most-held with an old price, then the unlisted again.
+
+    What failed is tried again after an hour.
+    """
+    t, again = Token, _may_again()
+    idle = t.priority.is_null()
+    by_holders = (t.wallets_seen.desc(), t.id)
+
+    def first(rule: Any, most: int) -> list[int]:
+        query = t.select(t.id).where(idle, rule).order_by(*by_holders).limit(most)
+        return [row[0] for row in query.tuples()]
+
+    ids = first(t.status == "pending", most_unknown)
+    ids += first((t.status == "resolved") & _is_past(t.last_updated, refresh_every_s) & again, most_stale)
+    ids += first((t.status == "failed") & again, most_stale)
+    return ids + first((t.status == "unlisted") & again, most_stale)
+
+
+def of_job(job_id: str) -> set[int]:
+    """Return the mints that a job waits for, and those that it has had an answer about since it was made."""
+    asked_since = Token.asked_at >= Job.enqueued_at
+    query = (
+        JobMint.select(JobMint.mint_id)
+        .join(Token, on=(Token.id == JobMint.mint_id))
+        .join(Job, on=(Job.id == JobMint.job_id))
+        .where(JobMint.job_id == job_id, JobMint.outcome.is_null() | asked_since)
+    )
+    return {row[0] for row in query.tuples()}

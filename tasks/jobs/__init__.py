@@ -1,0 +1,1 @@
+"""The job engine; knows no kind of work."""

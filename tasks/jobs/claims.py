@@ -1,0 +1,187 @@
+"""The life of a job from its claim on: renew, progress, hand back, finish, cancel. Does no job's work itself.
+
+The row is the truth. A job is claimed by a conditional UPDATE with a new claim token and a lease by the database's
+clock; every later write of the claimant is `WHERE claim_token = token`, and zero changed rows means that somebody else has
+the job (`LostClaim`): stop. Running a job twice does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import fn
+
+from tasks.errors import WalletkinError
+from tasks.jobs import announce, states
+from tasks.jobs.process import process_id
+from tasks.storage import database
+from tasks.storage.models.base import db
+from tasks.storage.models.jobs import Job
+
+log = logging.getLogger("walletkin.jobs")
+
+RENEW_EVERY_S = 15.0
+MOST_ATTEMPTS = 5
+MOST_LOST_LEASES = 20
+
+
+class LostClaim(WalletkinError):
+    """Another worker has this job now, or it was cancelled: whatever was being done for it must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this process holds, and the token that proves it."""
+
+    job_id: str
+    queue: str
+    kind: str
+    target: str
+    tier: int
+    priority: int
+    token: str
+    lost_leases: int = 0
+
+    @property
+    def is_poison(self) -> bool:
+        """Whether so many workers were lost over this job that it must be what kills them."""
+        return self.lost_leases >= MOST_LOST_LEASES
+
+
+def claim_job(job_id: str) -> Claim | None:
+    """Take a job, or return None: it has ended, somebody holds it, or it is not due yet."""
+    token = secrets.token_hex(8)
+    now = database.clock()
+    with database.write():
+        before = Job.get_or_none(Job.id == job_id)
+        if before is None or before.state not in states.LIVE:
+            return None
+        was_lost = before.claim_token is not None
+        changed = (
+            Job.update(
+                claim_token=token,
+                holder=process_id(),
+                lease_until=now + states.LEASE_S,
+                state="running",
+                started_at=fn.COALESCE(Job.started_at, now),
+                lost_leases=Job.lost_leases + (1 if was_lost else 0),
+            )
+            .where(Job.id == job_id, states.is_claimable(), states.is_due(states.DUE_SLACK_S))
+            .execute()
+        )
+        if not changed:
+            return None
+        if before.state == "queued":
+            _event(job_id, "running", None)
+        elif was_lost:
+            _event(job_id, "running", "taken over from a worker that was lost")
+    lost = before.lost_leases + (1 if was_lost else 0)
+    return Claim(job_id, before.queue, before.kind, before.target, before.tier, before.priority, token, lost)
+
+
+def renew_or_raise(claim: Claim, **progress: Any) -> None:
+    """Renew the lease, with `done` and `total` where given. First statement of every write made for a job.
+
+    Raises LostClaim when the job is no longer ours.
+    """
+    changes = {"lease_until": database.clock() + states.LEASE_S, **progress}
+    changed = Job.update(**changes).where(Job.id == claim.job_id, Job.claim_token == claim.token).execute()
+    if not changed:
+        raise LostClaim(f"Job {claim.job_id} is no longer ours.")
+
+
+def renew(claims: Iterable[Claim]) -> list[Claim]:
+    """Renew several leases and return the claims that were found lost."""
+    lost = []
+    for held in claims:
+        try:
+            with database.write():
+                renew_or_raise(held)
+        except LostClaim:
+            lost.append(held)
+    return lost
+
+
+def attempts(job_id: str) -> int:
+    """Return how many attempts of a job have failed since it last made progress."""
+    return int(Job.select(Job.attempts).where(Job.id == job_id).scalar() or 0)
+
+
+def requeue(claim: Claim, delay_s: float | None = None, *, error: str | None = None) -> None:
+    """Give the rest of a job back at its old priority, to be taken again at once or after a delay.
+
+    With an `error` it counts as an attempt and says so in the events.
+    """
+    due = None if delay_s is None else database.clock() + delay_s
+    values: dict[str, Any] = {"claim_token": None, "holder": None, "lease_until": None, "run_after": due}
+    if error is not None:
+        values |= {"attempts": Job.attempts + 1, "error": error, "state": "queued"}
+    with database.write():
+        renew_or_raise(claim)
+        Job.update(**values).where(Job.id == claim.job_id).execute()
+        if error is not None:
+            _event(claim.job_id, "queued", error)
+    announce.announce([claim.job_id])
+
+
+def abandon(claim: Claim, delay_s: float) -> None:
+    """Let a job be taken from us after a delay, as if this worker had died: the next claim counts a lost lease.
+
+    Raises LostClaim when it was taken already. The connection may be a broken one: a new one is taken instead.
+    """
+    db.close()
+    db.connect()
+    with database.write():
+        renew_or_raise(claim)
+        due = database.clock() + delay_s
+        Job.update(lease_until=0, run_after=due, announced_at=None).where(Job.id == claim.job_id).execute()
+    announce.announce([claim.job_id])
+
+
+def finish(claim: Claim, state: str, error: str | None = None, detail: str | None = None) -> None:
+    """End a job that we hold; call it inside the write transaction that stores its outcome.
+
+    What succeeds or fails was an attempt, and counts as one.
+    """
+    renew_or_raise(claim, **({} if state == "cancelled" else {"attempts": Job.attempts + 1}))
+    end(claim.job_id, state, error, detail)
+
+
+def end_idle(job_id: str, state: str, error: str | None = None, detail: str | None = None) -> bool:
+    """End a job whose work others have done, if nobody holds it; inside a write transaction. False when it goes on."""
+    ended = end(job_id, state, error, detail, unclaimed=True)
+    if ended:
+        Job.update(started_at=fn.COALESCE(Job.started_at, Job.enqueued_at)).where(Job.id == job_id).execute()
+    return ended
+
+
+def set_counts(job_id: str, counts: Mapping[str, int]) -> None:
+    """Write what a job came to, in numbers."""
+    Job.update(counts=json.dumps(dict(counts))).where(Job.id == job_id).execute()
+
+
+def end(
+    job_id: str, state: str, error: str | None = None, detail: str | None = None, *, unclaimed: bool = False
+) -> bool:
+    """End a job that has not ended yet (with `unclaimed`: and that nobody holds); False when there is none."""
+    still = Job.state.in_(states.LIVE) & Job.claim_token.is_null() if unclaimed else Job.state.in_(states.LIVE)
+    changed = (
+        Job.update(
+            state=state, error=error, claim_token=None, holder=None, lease_until=None, run_after=None,
+            finished_at=database.clock(),
+        )
+        .where(Job.id == job_id, still)
+        .execute()
+    )  # fmt: skip
+    if changed:
+        _event(job_id, state, error or detail)
+    return bool(changed)
+
+
+def _event(job_id: str, state: str, detail: str | None) -> None:
+    states.record_events([job_id], database.now_s(), state, detail)

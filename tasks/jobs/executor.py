@@ -1,0 +1,173 @@
+"""Runs a job when its message arrives: claim, renew the lease beside the work, and record how it ended.
+
+Does no job's work itself: the rooms register a handler for each kind of job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from peewee import InterfaceError, OperationalError
+
+from tasks import logs
+from tasks.errors import SourceError, Stalled, WalletkinError
+from tasks.jobs import announce, queues, waiters
+from tasks.jobs import claims as jobs_claims
+from tasks.jobs.claims import Claim, LostClaim, abandon, claim_job, finish
+from tasks.storage import database
+
+log = logging.getLogger("walletkin.jobs")
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+DATABASE_BACK_S = 2.0  # a server that was killed is back about then, as a rule
+
+# A handler does a slice of the work. It finishes or hands back its claim itself; what it raises ends the attempt.
+Handler = Callable[[Claim], None]
+_handlers: dict[str, Handler] = {}
+_give_ups: dict[str, Callable[[Claim, str], None]] = {}
+
+_held: dict[str, Claim] = {}
+_held_lock = threading.Lock()
+_renewer: threading.Thread | None = None
+_last_active: float | None = None
+
+
+def handles(kind: str, give_up: Callable[[Claim, str], None]) -> Callable[[Handler], Handler]:
+    """Register the handler of a kind of job, and what is recorded when it is given up with a reason."""
+
+    def register(handler: Handler) -> Handler:
+        _handlers[kind] = handler
+        _give_ups[kind] = give_up
+        return handler
+
+    return register
+
+
+def receive(queue: str, job_id: str) -> None:
+    """Do what a message hints at."""
+    if job_id == queues.ANNOUNCE:
+        with database.session():
+            announce.announce_rest(queue)
+        return
+    run(job_id)
+
+
+def run(job_id: str) -> None:
+    """Do a slice of a job, if it is still to be done and nobody else has it."""
+    with database.session():
+        claim = claim_job(job_id)
+        if claim is None:
+            return
+        _hold(claim)
+        try:
+            with logs.with_job(claim.job_id, claim.kind, claim.queue):
+                log.debug("slice begun")
+                _work(claim)
+        finally:
+            _release(claim)
+
+
+def _work(claim: Claim) -> None:
+    try:
+        if claim.is_poison:
+            raise WalletkinError(f"Given up: its worker was lost {claim.lost_leases} times.")
+        waiters.check_waiters(claim)
+        _handlers[claim.kind](claim)
+    except LostClaim:
+        log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
+    except waiters.NoWaiters:
+        _finish_without_waiters(claim)
+    except SourceError as error:
+        _attempt_failed(claim, str(error), error.permanent, error.retry_after_s)
+    except WalletkinError as error:
+        _attempt_failed(claim, str(error), not isinstance(error, Stalled), None)
+    except DATABASE_AWAY:
+        log.warning("job %s (%s) lost its database", claim.job_id, claim.kind, exc_info=True)
+        _let_go(claim)
+    except Exception:
+        log.exception("job %s (%s) failed unexpectedly", claim.job_id, claim.kind)
+        _attempt_failed(claim, "An unexpected error; the operator's log has it.", False, None)
+
+
+def _finish_without_waiters(claim: Claim) -> None:
+    with contextlib.suppress(LostClaim), database.write():
+        finish(claim, "cancelled")
+
+
+def _let_go(claim: Claim) -> None:
+    """Leave a job to the next worker when the database failed us: a lost lease, of which there may be twenty.
+
+    It is no attempt: five restarts of a server would else fail a job that nothing is wrong with.
+    """
+    try:
+        abandon(claim, DATABASE_BACK_S)
+    except (*DATABASE_AWAY, LostClaim):
+        log.info("job %s is put back when its lease runs out", claim.job_id)
+
+
+def _attempt_failed(claim: Claim, reason: str, permanent: bool, retry_after_s: float | None) -> None:
+    """Put the job back after a growing wait, or give it up: at once when trying again cannot help."""
+    log.warning("attempt failed: %s", reason)
+    try:
+        # The row knows better than the claim: what made progress since starts counting anew.
+        failed = jobs_claims.attempts(claim.job_id)
+        if permanent or failed + 1 >= jobs_claims.MOST_ATTEMPTS:
+            _give_ups[claim.kind](claim, reason)
+            return
+        jobs_claims.requeue(claim, delay_s=retry_delay_s(failed, retry_after_s), error=reason)
+    except jobs_claims.LostClaim:
+        log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
+
+
+def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
+    """Return how long to wait after the given number of failed attempts: exponential with jitter, 2 s to 60 s.
+
+    Never less than the service asked for.
+    """
+    backoff = min(60.0, 2.0 * 2.0 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
+    return float(max(backoff, retry_after_s or 0.0))
+
+
+def idle_s() -> float | None:
+    """Return the seconds since this process last had a job in hand; None when it never had one."""
+    return None if _last_active is None else time.monotonic() - _last_active
+
+
+def _mark_active() -> None:
+    global _last_active
+    _last_active = time.monotonic()
+
+
+def _hold(claim: jobs_claims.Claim) -> None:
+    global _renewer
+    _mark_active()
+    with _held_lock:
+        _held[claim.job_id] = claim
+        if _renewer is None or not _renewer.is_alive():
+            _renewer = threading.Thread(target=_renew_for_ever, name="lease renewal", daemon=True)
+            _renewer.start()
+
+
+def _release(claim: jobs_claims.Claim) -> None:
+    _mark_active()
+    with _held_lock:
+        if _held.get(claim.job_id) is claim:
+            del _held[claim.job_id]
+
+
+def _renew_for_ever() -> None:
+    """Renew every lease of this process. One thread does it for all, so that a long computation keeps its job."""
+    pause = threading.Event()
+    while not pause.wait(jobs_claims.RENEW_EVERY_S):
+        with _held_lock:
+            claims = list(_held.values())
+        try:
+            with database.session():
+                jobs_claims.renew(claims)
+        except Exception:
+            log.exception("leases could not be renewed; trying again in %s s", jobs_claims.RENEW_EVERY_S)

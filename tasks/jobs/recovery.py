@@ -1,0 +1,92 @@
+"""Finds the jobs whose worker or message was lost and puts them back; at a worker's start and every minute.
+
+Takes nothing from a worker that lives: a held job is put back only when its lease is void or its holder is gone.
+"""
+
+from __future__ import annotations
+
+from peewee import chunked
+
+from tasks.jobs import announce, priority, queues, states
+from tasks.jobs.process import is_gone
+from tasks.storage import database, sql
+from tasks.storage.models.jobs import Job
+
+UNANNOUNCED_S = 60.0
+LONG_WAIT_S = 3600.0
+SILENT_S = 5.0  # what is younger is just being announced
+
+
+def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
+    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again.
+
+    A message that is missing for less than `grace_s` may be on its way. A worker that starts allows none: whoever ran
+    before it may have been killed with a message in hand, and one message too many does no harm.
+    """
+    with database.session():
+        _void_leases_of_the_dead(queue)
+        now = database.now_s()
+        raised = _raise_long_waiting(queue, now)
+        void = states.is_claimable() & (Job.queue == queue)
+        ahead = Job.announced_at > now + states.DUE_SLACK_S  # the clock was set back
+        quiet = Job.announced_at.is_null() | (Job.announced_at < now - grace_s) | ahead
+        due = states.is_due(-grace_s) | (grace_s == 0)
+        held = Job.claim_token.is_null(False)
+        old = (Job.enqueued_at <= now - grace_s) | (Job.enqueued_at > now + states.DUE_SLACK_S)
+        query = Job.select(Job.id, Job.run_after).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
+        lost = _without_message(queue, dict(query.tuples()), now)
+        for part in chunked(lost, states.CHUNK):
+            with database.write():
+                sql.lock_rows(Job.id, part)
+                Job.update(announced_at=None).where(Job.id.in_(part)).execute()
+        announce.announce(raised + lost)
+        return raised + lost
+
+
+def announce_silent(queue: str) -> None:
+    """Announce what could not be announced when it was made, because Redis was away; the next minute would be late."""
+    with database.session():
+        since = database.now_s() - SILENT_S
+        silent = (Job.queue == queue) & Job.announced_at.is_null() & (Job.enqueued_at < since)
+        if Job.select(Job.id).where(silent & states.is_claimable()).limit(1).count():
+            announce.announce_rest(queue)
+
+
+def _without_message(queue: str, run_after: dict[str, float | None], now: float) -> list[str]:
+    """Return those of the jobs (id → when it is due) that have no message which comes in time.
+
+    One that is scheduled counts only until its job is due: what comes later is from before the clock was set back.
+    """
+    if not run_after:
+        return []
+    try:
+        waiting, scheduled = queues.waiting_ids(queue), queues.scheduled_ids(queue)
+    except queues.QueueUnavailable:
+        return []  # nothing could be announced either
+    put_off = {job_id for job_id, at in run_after.items() if at is not None and now < at <= now + states.MOST_DELAY_S}
+    return [job_id for job_id in run_after if job_id not in waiting and job_id not in scheduled & put_off]
+
+
+def _raise_long_waiting(queue: str, now: float) -> list[str]:
+    """Put what has waited an hour a tier higher, once, so that nothing starves; return its ids."""
+    step = priority.TIER_STEP
+    waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - LONG_WAIT_S)
+    not_yet = (Job.tier < priority.USER) & (Job.priority < (Job.tier + 1) * step)
+    with database.write():
+        ids = [row[0] for row in Job.select(Job.id).where(waited, not_yet).tuples()]
+        sql.lock_rows(Job.id, ids)
+        for part in chunked(ids, states.CHUNK):
+            Job.update(priority=Job.priority + step).where(Job.id.in_(part)).execute()
+    return ids
+
+
+def _void_leases_of_the_dead(queue: str) -> None:
+    """End at once the leases of processes of this machine that are gone, instead of waiting for them to run out."""
+    query = Job.select(Job.id, Job.holder).where(
+        Job.queue == queue, Job.claim_token.is_null(False), Job.holder.is_null(False)
+    )
+    dead = [(job_id, holder) for job_id, holder in query.tuples() if is_gone(holder)]
+    for part in chunked(dead, states.CHUNK):
+        with database.write():
+            for job_id, holder in part:
+                Job.update(lease_until=0).where(Job.id == job_id, Job.holder == holder).execute()

@@ -1,0 +1,1 @@
+"""Keeps the service running: heartbeats, health, metrics, backup."""

@@ -1,0 +1,87 @@
+"""Whether this instance can do its work: database, queues, a living worker for each queue, and work that goes on.
+
+Answers the probes of whoever runs it (`/readyz`); what is wrong is told in sentences that name no analysis.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.jobs import queues
+from tasks.operations import heartbeat, queue_stats
+from tasks.operations.heartbeat import Process
+from tasks.operations.queue_stats import QueueDepth
+from tasks.storage import database
+
+log = logging.getLogger("walletkin.health")
+
+STUCK_S = 120.0
+"""So long may a job wait that nobody begins while no worker of its queue does anything at all."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What was found. `checks` has a name for each check and whether it is well, None when that cannot be known;
+    `oldest_waiting_s` for each queue how long the job that has waited longest has done so, None when none waits.
+    """
+
+    checks: dict[str, bool | None]
+    oldest_waiting_s: dict[str, float | None]
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        return all(self.checks.values())
+
+
+def check() -> Health:
+    """Look at everything; raises nothing, and keeps nobody waiting longer than the database and the queue do."""
+    health = Health({"database": None, "queue": None}, dict.fromkeys(queues.QUEUES))
+    health.checks |= dict.fromkeys((*queues.QUEUES, "waiting"))
+    _note(health, "queue", _queues_answer(), "The queue does not answer.")
+    try:
+        with database.session():
+            depths, processes = queue_stats.depths(), heartbeat.processes()
+    except Exception:
+        log.exception("the database cannot be reached")
+        _note(health, "database", False, "The database does not answer.")
+        return health
+    health.checks["database"] = True
+    _check_workers(health, processes)
+    _check_waiting(health, depths, processes)
+    return health
+
+
+def _note(health: Health, name: str, well: bool, reason: str) -> None:
+    health.checks[name] = well
+    if not well:
+        health.reasons.append(reason)
+
+
+def _queues_answer() -> bool:
+    try:
+        return all(queue.pending_count() >= 0 for queue in queues.QUEUES.values())
+    except Exception:
+        log.exception("the queues cannot be reached")
+        return False
+
+
+def _check_workers(health: Health, processes: Sequence[Process]) -> None:
+    alive = {one.role for one in processes if one.is_alive}
+    for name in queues.QUEUES:
+        silence = f"No worker of the queue {name} is known to be running."
+        _note(health, name, name in alive, silence)
+
+
+def _check_waiting(health: Health, depths: Sequence[QueueDepth], processes: Sequence[Process]) -> None:
+    """The newest goes first, so that old work may wait for long; but not while nobody does anything."""
+    health.checks["waiting"] = True
+    for name in queues.QUEUES:
+        waits = [one.oldest_s for one in depths if one.queue == name and one.oldest_s is not None]
+        oldest = health.oldest_waiting_s[name] = max(waits, default=None)
+        idle = not any(one.queue == name and one.running for one in depths)
+        rested = all(one.worked_s is None or one.worked_s > STUCK_S for one in processes if one.role == name)
+        if oldest is not None and oldest > STUCK_S and idle and rested:
+            _note(health, "waiting", False, f"A job of the queue {name} has waited {oldest:.0f} s, and none is done.")

@@ -1,0 +1,1 @@
+"""The pipeline queue: wallets in, result out."""

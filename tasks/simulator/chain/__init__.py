@@ -1,0 +1,1 @@
+"""The made-up chain as a Solana RPC service."""

@@ -1,0 +1,1 @@
+"""The made-up world: wallets, tokens, plans and their execution."""

@@ -1,0 +1,1 @@
+"""Market sources: names and prices of tokens."""

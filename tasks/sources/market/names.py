@@ -1,0 +1,167 @@
+"""Makes names of tokens fit to keep and to show, and tells those that pass for a well-known token's. Whoever makes a
+token writes its name, so every one is hostile until cleaned. Escaping is the templates'.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from types import MappingProxyType
+
+from confusable_homoglyphs.confusables import confusables_data  # type: ignore[import-untyped]
+
+from tasks.measures import well_known
+
+LONGEST_NAME = 80
+LONGEST_SYMBOL = 24
+MOST_MARKS = 4  # on one letter: enough for every script, too few to paint over other rows
+CUT = "…"
+_READ_AHEAD = 16  # so many times the wanted length is looked at: removed characters may come before the name
+_SHORT = 2  # letters, up to which only symbols are compared: half of all names hold a W
+_FOLDED_LENGTH = 100
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_UNWANTED = frozenset({"Cc", "Cf", "Cs"})
+_MARKS = frozenset({"Mn", "Mc", "Me"})
+
+WELL_KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        well_known.WSOL: ("SOL", "wSOL", "Solana", "Wrapped SOL", "Wrapped Solana"),
+        well_known.USDC: ("USDC", "USD Coin"),
+        well_known.USDT: ("USDT", "Tether", "Tether USD"),
+        well_known.PYUSD: ("PYUSD", "PayPal USD"),
+        well_known.USDS: ("USDS",),
+        well_known.MSOL: ("mSOL", "Marinade staked SOL"),
+        well_known.JITOSOL: ("JitoSOL", "Jito Staked SOL"),
+        well_known.BSOL: ("bSOL", "BlazeStake Staked SOL"),
+        "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN": ("JUP", "Jupiter"),
+        "27G8MtK7VtTcCHkpASjSDdkWWYfoqT6ggEuKidVJidD4": ("JLP", "Jupiter Perps", "Jupiter Perps LP"),
+        "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263": ("BONK",),
+        "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm": ("WIF", "dogwifhat"),
+        "7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr": ("POPCAT",),
+        "4k3Dyjzvzp8eMZWUXbBCjEvwSkkk59S5iCNLY3QrkX6R": ("RAY", "Raydium"),
+        "orcaEKTdK7LKz57vaAYr9QeNsVEPfiu6QeMU1kektZE": ("ORCA",),
+        "HZ1JovNiVvGrGNiiYvEozEVgZ58xaU3RKwX8eACQBCt3": ("PYTH", "Pyth Network"),
+        "jtojtomepa8beP8AuQc6eXt5FriJwfFMwQx2v2f9mCL": ("JTO", "Jito"),
+        "85VBFQZC9TZkfaptBWjvUw7YbZjy52A6mjtPGjstQAmQ": ("W", "Wormhole"),
+        "6p6xgHyF7AeE6TZkSmFsko444wqoP15icUSqi2jfGiPN": ("TRUMP", "Official Trump"),
+        "2zMMhcVQEXDtdE6vsFS7S7D5oUodfJHE8vd1gnBouauv": ("PENGU", "Pudgy Penguins"),
+        "3NZ9JMVBmGAqocybic2c7LQCJScmgsAZ6vQqTDzcqmJh": ("WBTC", "BTC", "Bitcoin", "Wrapped BTC", "Wrapped Bitcoin"),
+        "7vfCXTUXx5WJV5JADk17DUJ4ksgau7utNKj4b963voxs": ("ETH", "WETH", "Ethereum", "Ether", "Wrapped Ether"),
+    }
+)
+"""Mint → its symbol, then what else it is called."""
+
+# Digits that stand for letters, and the strokes that look alike in most typefaces: small l, capital i, one, bar.
+_ALIKE = str.maketrans({"l": "1", "I": "1", "|": "1", "!": "1", "0": "o", "3": "e", "4": "a", "5": "s", "8": "b"})
+
+
+def clean_name(text: object, most: int) -> str | None:
+    """Return `text` without characters that are not seen or that move others, in NFC, its white space collapsed.
+
+    Longer than `most` characters it is cut between two letters with "…" as the last. None when it is not a string or
+    nothing is left.
+    """
+    if not isinstance(text, str):
+        return None
+    kept = "".join(_seen(text[: most * _READ_AHEAD]))
+    normal = "".join(_without_towers(unicodedata.normalize("NFC", kept)))
+    return _cut(" ".join(normal.split()), most) or None
+
+
+def imitated(symbol: str | None, name: str | None, mint: str) -> str | None:
+    """Return the symbol of the well-known token whose symbol or name this token bears, or nearly; None for most tokens.
+
+    Case, spaces, punctuation and unseen characters make no difference, nor do letters and digits that look alike.
+    A well-known token imitates none.
+    """
+    if mint in WELL_KNOWN:
+        return None
+    return _known_by(_beginning(symbol), of_symbol=True) or _known_by(_beginning(name), of_symbol=False)
+
+
+def _beginning(text: str | None) -> str:
+    return (text or "")[:_FOLDED_LENGTH]
+
+
+def _seen(text: str) -> Iterator[str]:
+    for character in text:
+        if character.isspace():
+            yield " "
+        elif character not in _UNSEEN and unicodedata.category(character) not in _UNWANTED:
+            yield character
+
+
+def _without_towers(text: str) -> Iterator[str]:
+    """Leave out marks with no letter before them, and those that would be piled upon one letter."""
+    marks = MOST_MARKS
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else MOST_MARKS if character == " " else 0
+        if marks <= MOST_MARKS:
+            yield character
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    end = most - len(CUT)
+    while end > 0 and _continues(text, end):
+        end -= 1
+    return text[: end or most - len(CUT)].rstrip() + CUT
+
+
+def _continues(text: str, place: int) -> bool:
+    """Whether what stands at `place` belongs to the character before: a mark, a skin tone, half of a flag."""
+    if unicodedata.category(text[place]) in _MARKS or "\U0001f3fb" <= text[place] <= "\U0001f3ff":
+        return True
+    first = place
+    while first > 0 and _is_flag_half(text[first - 1]):
+        first -= 1
+    return _is_flag_half(text[place]) and (place - first) % 2 == 1
+
+
+def _is_flag_half(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+@lru_cache(maxsize=8192)
+def _known_by(text: str, *, of_symbol: bool) -> str | None:
+    plain = _plain(text)
+    for folded in (_folded(plain), _folded(plain.upper())):
+        if folded in _known_words() and (of_symbol or len(folded) > _SHORT):
+            return _known_words()[folded]
+    return None
+
+
+@cache
+def _known_words() -> Mapping[str, str]:
+    """Folded word → symbol. Small l and capital i are alike but not l and i, so every way to write a word counts."""
+    return {
+        _folded(_plain(written)): words[0]
+        for words in WELL_KNOWN.values()
+        for word in words
+        for written in (word, word.upper(), word.lower())
+    }
+
+
+def _plain(text: str) -> str:
+    """Write `text` in plain letters and digits, as it looks: no marks, no other alphabets' look-alikes, no spaces."""
+    letters = (_latin(character) for character in unicodedata.normalize("NFKD", text))
+    return "".join(letter for letter in letters if letter.isalnum() or letter in "|!")
+
+
+def _folded(plain: str) -> str:
+    return plain.replace("rn", "m").replace("vv", "w").replace("VV", "W").translate(_ALIKE).casefold()
+
+
+@lru_cache(maxsize=4096)
+def _latin(character: str) -> str:
+    """The ASCII letter or digit that a character looks like, by itself or in capitals; itself when there is none."""
+    if character.isascii() or unicodedata.category(character) in _MARKS:
+        return character
+    for written in (character, character.upper()):
+        for alike in confusables_data.get(written, ()):
+            if len(alike["c"]) == 1 and alike["c"].isascii() and alike["c"].isalnum():
+                return str(alike["c"])
+    return character

@@ -1,0 +1,1 @@
+"""Outgoing rate limits and circuit breakers."""

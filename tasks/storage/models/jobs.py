@@ -1,0 +1,99 @@
+"""The tables of background work. Holds no queries; `models.py` names these beside all the others."""
+
+from __future__ import annotations
+
+from peewee import (
+    SQL,
+    BigAutoField,
+    BigIntegerField,
+    CompositeKey,
+    DoubleField,
+    IntegerField,
+    SmallIntegerField,
+    TextField,
+)
+
+from tasks.storage.models.base import BaseModel
+
+
+class Job(BaseModel):
+    """A piece of background work. The row is the truth; a message in a queue is only a hint to look at it."""
+
+    id = TextField(primary_key=True)
+    queue = TextField()
+    kind = TextField()
+    target = TextField()
+    tier = SmallIntegerField()
+    priority = BigIntegerField()
+    state = TextField(default="queued")
+    done = IntegerField(default=0)
+    total = IntegerField(null=True)
+    attempts = IntegerField(default=0)
+    lost_leases = IntegerField(default=0)
+    error = TextField(null=True)
+    claim_token = TextField(null=True)
+    holder = TextField(null=True)
+    lease_until = DoubleField(null=True)
+    run_after = DoubleField(null=True)
+    enqueued_at = DoubleField()
+    announced_at = DoubleField(null=True)
+    started_at = DoubleField(null=True)
+    finished_at = DoubleField(null=True)
+    counts = TextField(null=True)  # JSON {"asked", "resolved", "unlisted", "failed"} of a job that asks for mints
+
+    class Meta:
+        indexes = (
+            (("state", "queue"), False),
+            (("enqueued_at",), False),
+            (("finished_at",), False),
+        )
+
+
+LIVE_JOB = ("queued", "running")  # states of a job that has not ended
+
+# One job per subject among those not ended: two analyses that want the same wallet wait for one.
+Job.add_index(
+    SQL("CREATE UNIQUE INDEX IF NOT EXISTS job_active ON job (kind, target) WHERE state IN ('queued', 'running')")
+)
+
+
+class JobEvent(BaseModel):
+    """A change of state of a job; rows are only ever added."""
+
+    id = BigAutoField()
+    job_id = TextField(index=True)
+    at = DoubleField()
+    state = TextField()
+    detail = TextField(null=True)
+
+
+class JobAnalysis(BaseModel):
+    """Who waits for a job. `state` is waiting, or cancelled when the analysis no longer wants it."""
+
+    job_id = TextField()
+    analysis_id = IntegerField(index=True)
+    state = TextField(default="waiting")
+
+    class Meta:
+        primary_key = CompositeKey("job_id", "analysis_id")
+
+
+class JobMint(BaseModel):
+    """A mint that an enrichment job asks for; `outcome` is None until it is known. Dropped when the job has ended."""
+
+    job_id = TextField()
+    mint_id = IntegerField(index=True)
+    outcome = TextField(null=True)  # resolved | unlisted | failed
+
+    class Meta:
+        primary_key = CompositeKey("job_id", "mint_id")
+
+
+class ScheduleTick(BaseModel):
+    """A moment of the schedule that somebody has taken."""
+
+    name = TextField()
+    minute = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("name", "minute")

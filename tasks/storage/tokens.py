@@ -1,0 +1,105 @@
+"""The token registry: which mints were ever seen, and what is known of them. Asks no market."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from peewee import JOIN, chunked
+
+from tasks.errors import InputError
+from tasks.storage import database, sql
+from tasks.storage.cursors import decode_cursor, encode_cursor
+from tasks.storage.models.base import db
+from tasks.storage.models.results import ResultMint
+from tasks.storage.models.tokens import Token
+
+
+def mints(result_id: int, status: str, most: int) -> Sequence[str]:
+    """Return the mints of a result's allocation whose token is in a state, those most wallets traded first."""
+    m = ResultMint
+    query = m.select(Token.mint).join(Token, JOIN.INNER, on=(Token.id == m.mint_id))
+    query = query.where(m.result_id == result_id, Token.status == status)
+    return [row[0] for row in db.execute(query.order_by(m.wallets.desc(), Token.mint).limit(most))]
+
+
+CHUNK = 500
+NO_MINT = 0  # the mint id of a row that names no token, such as a failed transaction
+
+
+def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
+    """Register mints (mint → decimals, where known) and return the id of each; an empty mapping gives an empty one."""
+    ids = mint_ids(mints)
+    # In one order for everybody: on PostgreSQL two syncs that register the same mints would else wait for each other.
+    missing = sorted(mint for mint in mints if mint not in ids)
+    if missing:
+        now = database.now_s()
+        rows = [(mint, mints[mint], now) for mint in missing]
+        with database.write():
+            sql.insert_rows(Token, (Token.mint, Token.decimals, Token.first_seen_at), rows)
+        ids.update(mint_ids(missing))
+    return ids
+
+
+def mint_ids(mints: Iterable[str]) -> dict[str, int]:
+    """Return the ids of those mints that are registered."""
+    found: dict[str, int] = {}
+    for part in chunked(sorted(set(mints)), CHUNK):
+        found.update(Token.select(Token.mint, Token.id).where(Token.mint.in_(part)).tuples())
+    return found
+
+
+def known_mints(addresses: Collection[str]) -> set[str]:
+    """Return those of the addresses that the registry knows as mints."""
+    return set(mint_ids(addresses))
+
+
+def mint_names(ids: Iterable[int]) -> dict[int, str]:
+    """Return id → mint for the ids given."""
+    found: dict[int, str] = {}
+    for part in chunked(sorted(set(ids)), CHUNK):
+        found.update(sql.rows(f"SELECT id, mint FROM token WHERE id IN {sql.sql_in(part).sql}"))
+    return found
+
+
+def prices(ids: Iterable[int]) -> Iterator[tuple[int, float | None, int | None]]:
+    """Yield (id, price in USD, decimals) of the ids given, in no order; None is unknown."""
+    for part in chunked(sorted(set(ids)), CHUNK):
+        yield from list(Token.select(Token.id, Token.price_usd, Token.decimals).where(Token.id.in_(part)).tuples())
+
+
+SORTS = ("wallets", "spent_sol")
+GONE = "The list was replaced by a newer one; start again from its first page."
+
+
+def page(
+    result_id: int, *, sort: str = "wallets", after: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return tokens, each {"mint_id", "mint", "wallets", "spent_sol"}, the highest first, and the next page's cursor.
+
+    `sort` is one of SORTS; ties go by the other one, then by id. Raises InputError for an `after` that is not ours.
+    """
+    m = ResultMint
+    first, second = (m.wallets, m.spent_sol) if sort == "wallets" else (m.spent_sol, m.wallets)
+    query = (
+        m.select(m.mint_id, Token.mint, m.wallets, m.spent_sol)
+        .join(Token, JOIN.INNER, on=(Token.id == m.mint_id))
+        .where(m.result_id == result_id)
+        .order_by(first.desc(), second.desc(), m.mint_id)
+        .limit(limit + 1)
+    )
+    if after:
+        query = query.where(_behind(result_id, after, first, second))
+    rows = list(query.dicts())
+    return rows[:limit], encode_cursor([rows[limit - 1]["mint_id"]]) if len(rows) > limit else None
+
+
+def _behind(result_id: int, after: str, first: Any, second: Any) -> Any:
+    (mint_id,) = decode_cursor(after, 1)
+    m = ResultMint
+    last = m.select(first, second).where(m.result_id == result_id, m.mint_id == mint_id).tuples().first()
+    if last is None:
+        raise InputError(GONE)
+    higher, lower = last
+    tied = (second < lower) | ((second == lower) & (m.mint_id > mint_id))
+    return (first < higher) | ((first == higher) & tied)

@@ -1,0 +1,108 @@
+"""What happens by the clock, and the module that a worker loads: importing it registers every handler.
+
+Every consumer schedules; a tick inserts (name, minute) uniquely, and only the winner acts.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+
+from huey import crontab
+
+from tasks import settings
+from tasks.enrichment import cache, handler, token_queue, triggers
+from tasks.jobs import executor, queues, recovery
+from tasks.operations import heartbeat, metric_store
+from tasks.pipeline import compare, sync, workflow
+from tasks.sources.rate_limit.limiter import keep_diaries
+from tasks.storage import database, retention
+from tasks.storage.models.jobs import ScheduleTick
+
+log = logging.getLogger("walletkin.schedule")
+
+HANDLERS = (sync, compare, handler)
+KEPT_MINUTES = 60
+ENRICHMENT_GRACE_S = 15.0  # its jobs are few, so that looking for their messages costs little
+
+
+def tick(name: str, now: float | None = None) -> bool:
+    """Take this minute's tick of a name. True for exactly one caller on all machines."""
+    minute = int((time.time() if now is None else now) // 60)
+    with database.session(), database.write():
+        # Ticks still to come were taken before the clock was set back, and must not silence it until then.
+        ScheduleTick.delete().where(ScheduleTick.name == name, ScheduleTick.minute > minute + 1).execute()
+        won = ScheduleTick.insert(name=name, minute=minute).on_conflict_ignore().as_rowcount().execute() == 1
+        if won:
+            ScheduleTick.delete().where(
+                ScheduleTick.name == name, ScheduleTick.minute < minute - KEPT_MINUTES
+            ).execute()
+    return bool(won)
+
+
+def recover_pipeline() -> None:
+    """Put back what was lost in the pipeline, and delete results that nobody sees any more."""
+    if tick("recover pipeline"):
+        recovery.recover("pipeline")
+        with database.session():
+            workflow.repair_stranded()
+            retention.delete_unreferenced()
+
+
+def count() -> None:
+    """Count the jobs that have ended, and forget processes that are long silent."""
+    if tick("count"):
+        with database.session():
+            metric_store.count_ended_jobs()
+            heartbeat.prune()
+
+
+def expire() -> None:
+    """Remove what ended KEEP_DAYS ago; what there is no time for now is removed a minute later."""
+    if tick("expire"):
+        with database.session():
+            metric_store.count_ended_jobs()  # before they are gone
+            removed = retention.expire(settings.current().keep_days)
+        if removed.analyses or removed.jobs:
+            log.info("expired", extra={"analyses": removed.analyses, "jobs": removed.jobs})
+
+
+def recover_enrichment() -> None:
+    """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
+    if tick("recover enrichment"):
+        _recover_enrichment(ENRICHMENT_GRACE_S)
+        triggers.tidy()
+        triggers.backfill_enrichment()
+        triggers.maintain()
+
+
+PERIODIC = {"pipeline": (recover_pipeline, count, expire), "enrichment": (recover_enrichment,)}
+
+
+def start(queue: str) -> None:
+    """Open what this worker uses, migrate, and take up what an earlier worker left behind, before its first job."""
+    mine = settings.current()
+    database.open_database(mine)
+    cache.open_cache(mine)
+    queues.open_queues(mine, executor.receive)
+    for task in PERIODIC[queue]:
+        queues.QUEUES[queue].periodic_task(crontab(), name=task.__name__, priority=queues.TOP_PRIORITY)(task)
+    keep_diaries(mine.data_dir)
+    database.migrate()
+    heartbeat.start(queue, functools.partial(recovery.announce_silent, queue))
+    if queue == "enrichment":
+        with database.session():
+            token_queue.reset_stage(len(mine.source_order))
+    if queue == "enrichment":
+        _recover_enrichment(0.0)
+        triggers.maintain()
+    else:
+        recovery.recover(queue, grace_s=0.0)
+
+
+def _recover_enrichment(grace_s: float) -> None:
+    """Free the tokens that dead processes claimed, then put back the lost jobs that wait for them."""
+    with database.session():
+        token_queue.release_mints()
+    recovery.recover("enrichment", grace_s=grace_s)

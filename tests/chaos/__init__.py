@@ -1,4 +1,0 @@
-"""Kills at random what runs, again and again, while people use it, and looks afterwards whether anything was lost.
-
-`python -m tests.chaos` does it for ten minutes on each of the two ways to run; the suite for two.
-"""

@@ -1,1 +1,0 @@
-"""Hostile input by the thousand: `strategies` makes it, `targets` says who gets it, `python -m tests.fuzz` counts."""

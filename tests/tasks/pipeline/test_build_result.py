@@ -1,0 +1,703 @@
+"""The analysis stage: what it stores, in a thread and in a process of its own, and how it ends when nobody wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import NotFound
+from tasks.jobs import claims, executor, waiters
+from tasks.measures import behaviour, chance, timing
+from tasks.measures.matching import Trades
+from tasks.measures.trades import Movement
+from tasks.pipeline import (
+    analysis_input,
+    analysis_process,
+    behaviour_process,
+    build_result,
+    child_process,
+    compare,
+    evidence,
+    load,
+    result_summary,
+    signature_ranks,
+    workflow,
+)
+from tasks.pipeline import start as pipeline_start
+from tasks.settings import configure, current
+from tasks.storage import analyses, database, pairs, results, tokens, trades
+from tasks.storage import wallets as storage_wallets
+from tasks.storage.models.analyses import Analysis, AnalysisWallet
+from tasks.storage.models.jobs import Job
+from tasks.storage.models.results import Allocation, Pair, PairOrder, Result, ResultCluster, ResultWallet
+from tasks.storage.models.tokens import Token
+from tasks.storage.models.wallets import Movement as MovementRow
+from tasks.storage.models.wallets import RateObservation, Wallet
+from tests.conftest import both_databases
+from tests.support import servers
+from tests.support.synced import START_AT, Made, begin, complete, job_of, sync
+
+pytestmark = pytest.mark.usefixtures("records")
+POPULAR = [f"mint {n:03d}" for n in range(120)]
+History = dict[str, list[Movement]]
+
+
+def trade_at_random(luck: random.Random, mints: int) -> list[Made]:
+    chosen = luck.sample(POPULAR, mints)
+    return [
+        Made(luck.randrange(10**6), mint, luck.choice(["buy", "buy", "sell"]), sol=luck.uniform(0.1, 5))
+        for mint in chosen + luck.choices(chosen, k=mints)
+    ]
+
+
+def crowd(strangers: int = 36, seed: int = 1) -> History:
+    """Strangers, and a leader whose four followers buy the same rare tokens 10 s to 40 s later for as much.
+
+    The first eight strangers come to these tokens too, days later.
+    """
+    luck = random.Random(seed)
+    history = {f"stranger {n:02d}": trade_at_random(luck, 8) for n in range(strangers)}
+    for number, made in enumerate(list(history.values())[:8]):
+        made.append(Made(900_000, f"rare {number}"))
+    lead = [Made(1_000 + 50_000 * n, f"rare {n}", sol=1.0 + n) for n in range(8)]
+    history["leader"] = lead
+    for lag in (10, 20, 30, 40):
+        history[f"follower {lag}"] = [dataclasses.replace(one, second=one.second + lag) for one in lead]
+    holding = {"leader": {"rare 0": 5}, "follower 10": {}, "follower 20": {}}
+    return {address: sync(address, made, holding.get(address)) for address, made in history.items()}
+
+
+def rows_of(analysis: Analysis) -> list[dict[str, Any]]:
+    return list(pairs.stream(analysis.result_id))
+
+
+def by_name(analysis: Analysis) -> dict[tuple[str, str], dict[str, Any]]:
+    names = {position: address for position, (address, _) in results.addresses(analysis.id).items()}
+    return {(names[row["wallet_a"]], names[row["wallet_b"]]): row for row in rows_of(analysis)}
+
+
+@both_databases
+def test_followers_are_found_and_their_measures_are_those_of_the_mathematics() -> None:
+    history = crowd()
+    analysis = complete(list(history))
+    assert analysis.state == "complete"
+    found = by_name(analysis)
+    assert len(found) == 41 * 40 // 2
+    assert_chance(history, found)
+    assert_timing(history, found)
+    followed = found["follower 10", "leader"]
+    assert followed["matched"] == 8
+    assert followed["median_lag_s"] == -10
+    assert (followed["leader"], followed["lead_share"]) == (2, 1.0)
+    assert followed["insights"] == ["very_high_similarity", "behavioural_mirror", "leader_and_follower"] + [
+        "synchronised_trading", "sustained_alignment"
+    ]  # fmt: skip
+    assert found["follower 10", "follower 20"]["insights"][-1] == "shared_zero_holdings"
+
+
+def assert_chance(history: History, found: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Compare with the plainest computation of section 4: λ over all mints, and Poisson's tail."""
+    sets = {address: {one.mint for one in made} for address, made in history.items()}
+    traded: dict[str, int] = defaultdict(int)
+    for mints in sets.values():
+        for mint in mints:
+            traded[mint] += 1
+    total = sum(traded.values())
+    for (a, b), row in found.items():
+        expected = sum(
+            min(1, len(sets[a]) * n / total) * min(1, len(sets[b]) * n / total) for n in traded.values()
+        )  # fmt: skip
+        assert row["shared"] == len(sets[a] & sets[b])
+        assert row["expected"] == pytest.approx(expected)
+        assert row["lift"] == pytest.approx(row["shared"] / expected)
+        below, term = 0.0, np.exp(-expected)
+        for k in range(row["shared"]):
+            below, term = below + term, term * expected / (k + 1)
+        assert row["p_value"] == pytest.approx(1 - below, abs=1e-12)
+
+
+def assert_timing(history: History, found: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Compare with `timing` on arrays that are made here from the movements, without the database."""
+    names = sorted(history)
+    mints = sorted({one.mint for made in history.values() for one in made})
+    signatures = sorted(one.signature for made in history.values() for one in made)
+    rows = [
+        (w, mints.index(one.mint), int(one.side == "sell"), one.block_at, one.slot, -1, signatures.index(one.signature))
+        for w, name in enumerate(names)
+        for one in history[name]
+    ]
+    made = Trades(*np.array(rows, dtype=np.int64).T)
+    crowding = timing.crowd_shares(made, timing.CrowdSample(made.wallet, made.mint, made.side, made.time), 60)
+    a, b = zip(*[(names.index(a), names.index(b)) for a, b in found], strict=True)
+    wanted = timing.measure(made, crowding, a, b, 60)
+    for name in pairs.TIMING:
+        stored = [np.nan if row[name] is None else row[name] for row in found.values()]
+        assert stored == pytest.approx(getattr(wanted, name).tolist(), nan_ok=True), name
+
+
+@both_databases
+def test_the_followers_are_one_cluster_and_lie_together_on_the_map() -> None:
+    history = crowd()
+    analysis = complete(list(history))
+    result = results.result(analysis.result_id)
+    positions = {address: position for position, (address, _) in results.addresses(analysis.id).items()}
+    together = sorted(positions[name] for name in history if not name.startswith("stranger"))
+    (cluster,) = results.clusters(result["id"])
+    assert (cluster["number"], cluster["members"], cluster["edges"]) == (1, together, 10)
+    assert cluster["cohesion"] == pytest.approx(1)
+    assert sorted(tokens.mint_names(cluster["shared_mints"]).values()) == [f"rare {n}" for n in range(8)]
+    wallets = results.wallets(result["id"])
+    assert {position for position, wallet in wallets.items() if wallet["cluster"] == 1} == set(together)
+    assert {wallet["cluster"] for wallet in wallets.values()} == {None, 1}
+    assert len({(round(wallets[p]["x"], 9), round(wallets[p]["y"], 9)) for p in together}) == 1
+    assert len(result["explained"]) == 2
+    rows = rows_of(analysis)
+    assert pairs.count(result["id"], cluster=1) == 10
+    for one in result["insights"]:
+        carrying = [row for row in rows if one["insight"] in row["insights"]]
+        assert (one["pairs"], one["number"]) == (len(carrying), carrying[0]["number"])
+    assert {one["insight"] for one in result["insights"]} == {slug for row in rows for slug in row["insights"]}
+    assert result["parameters"] == {
+        "window_days": None, "timing_window_s": 60, "tau": 0.5, "exclude": [], "history_limit": 1000
+    }  # fmt: skip
+    assert result["missing"] == []
+
+
+def test_the_behaviour_of_each_wallet_is_kept() -> None:
+    history = crowd(strangers=3)
+    analysis = complete(list(history))
+    for position, (address, _) in results.addresses(analysis.id).items():
+        made = [
+            behaviour.Trade(
+                one.signature, one.slot, None, one.block_at, one.side, one.mint, one.amount, one.quote_amount / 1e9
+            )
+            for one in history[address]
+        ]
+        wanted = dataclasses.asdict(behaviour.measure(made))
+        told = results.behaviour(analysis.result_id, position)
+        for name in wanted.keys() - {"unrealised_profit_sol"}:
+            assert told[name] == json.loads(json.dumps(wanted[name])), name
+    with pytest.raises(NotFound):
+        results.behaviour(analysis.result_id, 99)
+
+
+def test_what_is_held_is_valued_at_the_price_known() -> None:
+    sync("a", [Made(1, "m", sol=2.0, amount=10**6), Made(2, "n", sol=1.0)], {"m": 10**6})
+    sync("b", [Made(1, "m")])
+    ids = tokens.mint_ids(["m", "n"])
+    Token.update(price_usd=600.0, decimals=6).where(Token.id == ids["m"]).execute()
+    observe(usd=200)
+    analysis = complete(["a", "b"])
+    # One token of 600 USD is 3 SOL, and cost 2; what is left of n is none, and cost 1.
+    assert results.behaviour(analysis.result_id, 0)["unrealised_profit_sol"] == pytest.approx(3 - 2 + 0 - 1)
+
+
+def observe(usd: int) -> None:
+    for row in Wallet.select():
+        RateObservation.insert(
+            wallet_id=row.id, sync_no=1, signature="rate", block_at=START_AT, usd=usd * 10**6, lamports=10**9
+        ).execute()
+
+
+def test_fewer_than_thirty_wallets_leave_chance_unknown_and_say_so() -> None:
+    history = crowd(strangers=10)
+    analysis = complete(list(history))
+    result = results.result(analysis.result_id)
+    assert result["background"]["wallets"] == 15
+    assert "30" in result["background"]["reason"]
+    rows = rows_of(analysis)
+    assert {row[name] for row in rows for name in pairs.CHANCE} == {None}
+    assert len(results.clusters(result["id"])) == 1, "where chance is not known it is not asked"
+
+
+@both_databases
+def test_the_background_is_every_wallet_ever_synced_under_the_same_window_and_exclusions() -> None:
+    history = crowd(strangers=36)
+    few = [name for name in history if not name.startswith("stranger")]
+    sync("only transfers", [Made(1, "mint 000", side="in")])
+    sync("only excluded", [Made(1, "money")])
+    sync("other", [Made(1, "mint 000"), Made(2, "money")])
+    analysis = complete(few, exclude=("money",))
+    told = results.result(analysis.result_id)["background"]
+    assert told["wallets"] == 42
+    seen = {one.mint for made in history.values() for one in made} | {"mint 000"}
+    assert told == {"wallets": 42, "mints": len(seen), "reason": None}
+    assert_chance_of(few, history | {"other": [Made(1, "mint 000").movement(0)]}, by_name(analysis))
+
+
+def assert_chance_of(few: list[str], history: History, found: dict[tuple[str, str], dict[str, Any]]) -> None:
+    sets = {address: {one.mint for one in made} for address, made in history.items()}
+    mints = sorted({mint for one in sets.values() for mint in one})
+    counts = np.array([sum(mint in one for one in sets.values()) for mint in mints])
+    table = chance.expected([8], chance.Population(len(sets), counts))
+    assert [row["expected"] for row in found.values()] == pytest.approx([table[0, 0]] * len(found))
+    assert len(found) == len(few) * (len(few) - 1) // 2
+
+
+def test_a_complete_analysis_stays_as_it_is_when_others_sync() -> None:
+    history = crowd()
+    analysis = complete(list(history))
+    before = everything(analysis)
+    sync("leader", [Made(5, "new"), Made(6, "rare 0", "sell")])
+    sync("another", [Made(1_000 + 50_000 * n, f"rare {n}") for n in range(8)])
+    assert everything(Analysis.get_by_id(analysis.id)) == before
+    again = complete(list(history))
+    assert everything(again) != before
+
+
+def everything(analysis: Analysis) -> Any:
+    row = results.result(analysis.result_id)
+    kept = {name: row[name] for name in results.JSON_FIELDS}
+    wallets = {position: results.behaviour(row["id"], position) for position in results.wallets(row["id"])}
+    found = [{name: one[name] for name in one if name != "result_id"} for one in rows_of(analysis)]
+    proof = evidence.pair_of(analysis, *(analyses.wallet(analysis.id, name) for name in ("follower 10", "leader")))
+    return kept, wallets, found, {name: proof[name] for name in ("matches", "for", "against")}
+
+
+def test_the_proof_of_a_pair_lists_its_matches_and_says_its_insights() -> None:
+    history = crowd()
+    analysis = complete(list(history))
+    proof = evidence.pair_of(analysis, *(analyses.wallet(analysis.id, name) for name in ("follower 10", "leader")))
+    assert len(proof["matches"]) == proof["matched"] == 8
+    times = [match["time_b"] for match in proof["matches"]]
+    assert times == sorted(times)
+    signatures = {one.signature for one in history["leader"]}
+    for match in proof["matches"]:
+        assert match["lag_s"] == match["time_b"] - match["time_a"] == -10
+        assert match["signature_b"] in signatures
+        assert match["side"] == "buy"
+    assert [one["insight"] for one in proof["for"]] == proof["insights"]
+    assert any("first in 8 of 8" in one["text"] for one in proof["for"])
+    assert proof["against"] == [], "they share everything, and beyond chance"
+
+
+def test_the_matches_of_every_pair_are_as_many_as_were_counted() -> None:
+    luck = random.Random(3)
+    names = [f"w{n}" for n in range(5)]
+    for name in names:
+        sync(
+            name, [Made(luck.randrange(300), f"m{luck.randrange(4)}", luck.choice(["buy", "sell"])) for _ in range(25)]
+        )
+    analysis = complete(names, timing_window_s=10)
+    seen = 0
+    for (a, b), row in by_name(analysis).items():
+        proof = evidence.pair_of(analysis, analyses.wallet(analysis.id, a), analyses.wallet(analysis.id, b))
+        assert len(proof["matches"]) == row["matched"]
+        assert all(abs(match["lag_s"]) <= 10 for match in proof["matches"])
+        seen += row["matched"]
+    assert seen > 50
+
+
+def test_a_provisional_result_has_the_base_measures_alone_and_says_what_is_missing() -> None:
+    history = crowd(strangers=3)
+    analysis = begin(list(history))
+    job = job_of(analysis)
+    Job.update(kind="provisional").where(Job.id == job.id).execute()
+    Analysis.update(state="syncing").where(Analysis.id == analysis.id).execute()
+    AnalysisWallet.update(state="waiting").where(AnalysisWallet.position == 3).execute()
+    executor.run(job.id)
+    shown = Analysis.get_by_id(analysis.id)
+    result = evidence.shown_result(shown)
+    assert result["provisional"]
+    assert "1 of 8 wallets are still to be read." in result["missing"]
+    rows = rows_of(shown)
+    assert len(rows) == 7 * 6 // 2
+    assert {row[name] for row in rows for name in (*pairs.CHANCE, *pairs.TIMING)} == {None}
+    assert {row["overall"] is None for row in rows} == {False}
+    assert {tuple(row["insights"]) for row in rows} == {()}
+    assert results.wallets(result["id"]) == {}
+    proof = evidence.pair_of(shown, *(analyses.wallet(analysis.id, name) for name in ("follower 10", "leader")))
+    assert (proof["matches"], proof["for"]) == ([], [])
+
+
+def test_wallets_that_failed_or_were_cut_are_named_as_missing() -> None:
+    history = crowd(strangers=3)
+    analysis = begin(list(history))
+    w = AnalysisWallet
+    w.update(state="failed").where(w.position == 0).execute()
+    w.update(state="partial").where(w.position.in_((1, 2))).execute()
+    w.update(truncated=True).where(w.position == 3).execute()
+    executor.run(job_of(analysis).id)
+    analysis = Analysis.get_by_id(analysis.id)
+    assert results.result(analysis.result_id)["missing"] == [
+        "1 wallet could not be read and is left out.",
+        "2 wallets could be read only in part.",
+        "1 wallet had more history than the limit of 1,000 transactions.",
+    ]
+    assert 0 not in {row[side] for row in rows_of(analysis) for side in ("wallet_a", "wallet_b")}
+
+
+def test_a_rerun_says_of_a_wallet_that_was_never_read_what_to_do() -> None:
+    sync("read", [Made(1, "m")])
+    analysis = begin(["read", "never read"])
+    Wallet.update(state=None).where(Wallet.address == "never read").execute()
+    workflow.cancel(analysis)
+    cancelled = Analysis.get_by_id(analysis.id)
+    again = pipeline_start.rerun(
+        cancelled, pipeline_start.parameters_of(cancelled), key=pipeline_start.new_key(), owner=None
+    ).analysis
+    told = {row["address"]: (row["state"], row["reason"]) for row in analyses.wallets(again.id)}
+    assert told == {"read": ("synced", None), "never read": ("failed", analyses.NEVER_READ)}
+    assert "Retry" in analyses.NEVER_READ
+
+
+def test_a_window_leaves_out_trades_of_everybody() -> None:
+    """The window ends when the analysis is made, long after these trades: only what is younger than it counts."""
+    now = int(database.now_s()) - START_AT
+    for number in range(35):
+        sync(f"wallet {number}", [Made(now - 100, f"m{number % 5}"), Made(now - 10 * 86_400, "old")])
+    sync("asleep", [Made(now - 10 * 86_400, "old")])
+    analysis = complete([f"wallet {number}" for number in range(4)], window_days=3.0)
+    assert results.result(analysis.result_id)["background"] == {"wallets": 35, "mints": 5, "reason": None}
+    told = results.behaviour(analysis.result_id, 0)
+    assert (told["trades"], told["mints"]) == (1, 1)
+
+
+def test_rows_of_an_unfinished_sync_and_above_a_hole_are_not_seen() -> None:
+    sync("a", [Made(10, "seen"), Made(1, "below the hole")])
+    sync("b", [Made(10, "seen")])
+    wallet = Wallet.get(Wallet.address == "a")
+    Wallet.update(oldest_slot=20).where(Wallet.id == wallet.id).execute()
+    mint = tokens.ensure_mints({"unfinished": 6})["unfinished"]
+    MovementRow.insert(
+        wallet_id=wallet.id, sync_no=2, slot=30, block_at=START_AT + 12, signature="s", side=0, mint_id=mint,
+        amount="1", decimals=6, quote="SOL", quote_amount=1,
+    ).execute()  # fmt: skip
+    analysis = complete(["a", "b"])
+    rows = Allocation.select(Allocation.mint_id).where(Allocation.position == 0).tuples()
+    assert list(tokens.mint_names(row[0] for row in rows).values()) == ["seen"]
+    assert results.result(analysis.result_id)["summary"]["trades"] == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text("ab1", max_size=30) | st.text("a", min_size=7, max_size=17), max_size=30))
+def test_signatures_are_ranked_as_strings(signatures: list[str]) -> None:
+    given_ = np.array([one.encode() for one in signatures] or [b""], dtype="S")[: len(signatures)]
+    ranks = signature_ranks.ranks(given_).tolist()
+    assert ranks == [sorted(signatures).index(one) for one in signatures]
+
+
+def test_books_kept_beside_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = crowd()
+    here = complete(list(history))
+    monkeypatch.setattr(load, "BESIDE_FROM_TRADES", 0)
+    there = complete(list(history))
+    assert there.state == "complete"
+    assert everything(there)[1] == everything(here)[1]
+
+
+@both_databases
+def test_the_days_of_trades_in_dollars_are_told_once_each() -> None:
+    sync("a", [Made(second, "m") for second in (0, 5, 86_400, 86_500, 400_000)])
+    MovementRow.update(quote="USDC").where(MovementRow.slot < 400_000).execute()
+    wallet = Wallet.get(Wallet.address == "a")
+    assert storage_wallets.days_quoted_in_usd([wallet.id]) == [START_AT // 86_400, START_AT // 86_400 + 1]
+
+
+def test_wallets_are_read_in_parts_of_about_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trades, "ROWS_PER_READ", 10)
+    monkeypatch.setattr(trades, "WALLETS_PER_READ", 3)
+    parts = [range(9)[part] for part in trades.parts([4, 6, 1, 90, 0, 0, 0, 5, 5])]
+    assert [list(part) for part in parts] == [[0, 1], [2], [3], [4, 5, 6], [7, 8]]
+    assert list(trades.parts([])) == []
+
+
+@both_databases
+def test_what_is_read_in_many_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = crowd()
+    sync("other", [Made(1, "mint 000"), Made(2, "rare 0")])
+    sync("another", [Made(4, "mint 000"), Made(1_010, "rare 0"), Made(9, "elsewhere")])
+    few = [name for name in history if name != "stranger 20"]
+    whole = complete(few)
+    monkeypatch.setattr(trades, "ROWS_PER_READ", 20)
+    monkeypatch.setattr(load, "COUNTED_AT_ONCE", 30)
+    assert everything(complete(few)) == everything(whole)
+
+
+def test_numbers_beyond_32_bits_are_kept_whole() -> None:
+    """Times and slots beyond 2038 and 2^31 leave the matches what they are."""
+    far = 2**33
+    names = ["early 1", "early 2", "far 1", "far 2"]
+    for name in names:
+        start, lag = (far if name.startswith("far") else 0), (7 if name.endswith("2") else 0)
+        sync(name, [Made(start + lag + 1_000 * n, f"{name[:3]} {n}") for n in range(3)])
+    found = by_name(complete(names))
+    for kind in ("early", "far"):
+        row = found[f"{kind} 1", f"{kind} 2"]
+        assert (row["matched"], row["median_lag_s"], row["leader"], row["lead_share"]) == (3, 7, 1, 1.0)
+
+
+def test_books_that_are_lost_are_an_error_and_leave_no_process() -> None:
+    page = behaviour_process.BehaviourBatch([[]] * 8, [0], [None], [{}])
+    with behaviour_process.ProcessWorker() as kept:
+        kept.take(page)
+        kept.apart.process.kill()
+        kept.apart.process.wait()
+        kept.take(page)
+        with pytest.raises(RuntimeError):
+            kept.told()
+    with behaviour_process.ProcessWorker() as kept, contextlib.suppress(ZeroDivisionError):
+        raise ZeroDivisionError
+    assert kept.apart.process.returncode == -signal.SIGKILL
+
+
+# In a process of its own -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apart(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it to have every analysis computed in a process of its own."""
+
+    def use() -> None:
+        monkeypatch.setattr(compare, "IN_THREAD", 0)
+        configure(dataclasses.replace(current(), database_url=database_url))
+
+    return use
+
+
+@both_databases
+def test_a_process_of_its_own_stores_the_same(apart: Callable[[], None], caplog: pytest.LogCaptureFixture) -> None:
+    history = crowd()
+    here = complete(list(history))
+    apart()
+    with caplog.at_level("INFO", logger="walletkin.jobs"):
+        there = complete(list(history))
+    assert there.state == "complete"
+    assert there.result_id != here.result_id
+    assert everything(there) == everything(here)
+    assert "peak memory" in caplog.text
+    assert job_of(there).done == job_of(there).total
+
+
+def test_more_wallets_than_all_pairs_are_kept_of_keep_what_chance_does_not_explain(apart: Callable[[], None]) -> None:
+    """Two wallets share 14 rare mints, but no capital to speak of, and each has 60 others with the same capital."""
+    apart()
+    luck = random.Random(4)
+    pool, rare = [f"mint {n}" for n in range(600)], [Made(n, f"rare {n}", sol=1e-6) for n in range(14)]
+    heavy = [[Made(n, f"{side} {n}", sol=100.0) for n in range(3)] for side in ("left", "right")]
+    names = [f"wallet {n:03d}" for n in range(505)]
+    for number, name in enumerate(names):
+        if number < 2:
+            made = heavy[number] + rare
+        elif number < 122:
+            made = heavy[number % 2] + [Made(9, mint) for mint in luck.sample(pool, 5)]
+        else:
+            made = [Made(9, mint) for mint in luck.sample(pool, 20)]
+        sync(name, made)
+    analysis = complete(names)
+    summary = results.result(analysis.result_id)["summary"]
+    assert summary["pairs_kept"] < summary["pairs_total"] == 505 * 504 // 2
+    special = pairs.pair(analysis.result_id, 0, 1)
+    assert special["overall"] < 0.34
+    assert special["q_value"] < 0.01
+    assert pairs.count(analysis.result_id, position=0, least=special["overall"]) > 50
+    assert Pair.select().where(Pair.result_id == analysis.result_id).count() == summary["pairs_kept"]
+    strange = Pair.select().where(Pair.overall < special["overall"], Pair.q_value >= 0.01, Pair.wallet_a == 0)
+    assert strange.count() == 0
+
+
+@both_databases
+def test_cancelling_between_storing_and_showing_leaves_the_proof_of_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = crowd(strangers=3)
+    analysis = begin(list(history))
+    final = job_of(analysis)
+    Job.update(kind="provisional").where(Job.id == final.id).execute()
+    Analysis.update(state="syncing").where(Analysis.id == analysis.id).execute()
+    AnalysisWallet.update(state="waiting").where(AnalysisWallet.position == 7).execute()
+    executor.run(final.id)
+    before = proof_of(analysis)
+    assert Analysis.get_by_id(analysis.id).result_id == 1
+    sync("leader", [Made(5, "new"), Made(6, "rare 0", "sell")])
+    AnalysisWallet.update(state="synced").execute()
+    with database.write():
+        (job_id,) = workflow.advance(analysis.id)
+    show = workflow.result_ready
+
+    def cancelled(*arguments: Any) -> list[str]:
+        workflow.cancel(Analysis.get_by_id(analysis.id))
+        return show(*arguments)
+
+    monkeypatch.setattr(workflow, "result_ready", cancelled)
+    executor.run(job_id)
+    shown = Analysis.get_by_id(analysis.id)
+    assert (shown.state, shown.result_id, job_of(analysis).state) == ("cancelled", 1, "cancelled")
+    assert proof_of(analysis) == before
+    assert [row.dropped for row in Result.select().order_by(Result.id)] == [False, True]
+
+
+def proof_of(analysis: Analysis) -> Any:
+    shown, wallet = Analysis.get_by_id(analysis.id), analyses.wallet(analysis.id, "leader")
+    counts = [(row["trades"], row["mints"]) for row in analyses.wallets(analysis.id)]
+    return dataclasses.asdict(evidence.capital_audit(shown, wallet)), counts
+
+
+def order_of(analysis: Analysis) -> analysis_input.AnalysisInput:
+    claim = claims.claim_job(job_of(analysis).id)
+    assert claim is not None
+    return compare._order(claim, analysis)
+
+
+def test_a_process_whose_job_is_cancelled_is_ended(apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    history = crowd(strangers=3)
+    apart()
+    analysis = begin(list(history))
+    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    order = order_of(analysis)
+    waiters.cancel(order.claim.job_id)
+    with pytest.raises(claims.LostClaim):
+        analysis_process.run(order, current())
+    assert Pair.select().count() == 0
+
+
+def test_what_a_cancelled_computation_stored_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = crowd(strangers=3)
+    analysis = begin(list(history))
+    tell = result_summary.summary
+
+    def cancelled(order: analysis_input.AnalysisInput, *rest: Any) -> dict[str, Any]:
+        waiters.cancel(order.claim.job_id)
+        return tell(order, *rest)
+
+    monkeypatch.setattr(result_summary, "summary", cancelled)
+    executor.run(job_of(analysis).id)
+    for model in (Pair, PairOrder, Allocation, ResultWallet, ResultCluster):
+        assert model.select().count() == 0, model
+    assert [row.dropped for row in Result.select()] == [True]
+
+
+def test_an_error_in_the_process_is_the_jobs_error(apart: Callable[[], None]) -> None:
+    history = crowd(strangers=3)
+    apart()
+    analysis = begin(list(history))
+    order = order_of(analysis)
+    for read, kind in ((order.read, analysis_process.ChildCrashed), ([], analysis_process.ChildCrashed)):
+        bad = dataclasses.replace(order, analysis_id=0, read=read)
+        with pytest.raises(kind, match="AnalysisDoesNotExist"):
+            analysis_process.run(bad, current())
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGKILL, analysis_process.ChildCrashed), (signal.SIGTERM, claims.LostClaim)],
+    ids=["killed is an error", "told to stop is no attempt"],
+)
+def test_a_process_that_ends_early(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    history = crowd(strangers=3)
+    apart()
+    order = order_of(begin(list(history)))
+    at_each_look(monkeypatch, lambda process: process.send_signal(number))
+    with pytest.raises(error):
+        analysis_process.run(order, current())
+
+
+def at_each_look(monkeypatch: pytest.MonkeyPatch, do: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    """Do something to the processes that are started, whenever their job is looked after."""
+    started: list[subprocess.Popen[bytes]] = []
+    start, look = subprocess.Popen, analysis_process._check
+
+    def note(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    def look_and_do(claim: claims.Claim) -> None:
+        look(claim)
+        for process in started:
+            do(process)
+
+    monkeypatch.setattr(child_process.subprocess, "Popen", note)
+    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(analysis_process, "_check", look_and_do)
+
+
+def test_a_process_that_hangs_is_ended_and_its_job_tried_again(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = crowd(strangers=3)
+    apart()
+    analysis = begin(list(history))
+    at_each_look(monkeypatch, lambda process: process.send_signal(signal.SIGSTOP))
+    monkeypatch.setattr(analysis_process, "SILENT_S", 0.3)
+    executor.run(job_of(analysis).id)
+    job = job_of(analysis)
+    assert (job.state, job.attempts, job.claim_token) == ("queued", 1, None)
+    assert job.error == "The comparison made no progress for 0 minutes and was stopped."
+    assert [row.dropped for row in Result.select()] == [True]
+
+
+def test_a_process_that_takes_step_after_step_is_left_alone(
+    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = crowd(strangers=3)
+    apart()
+    heard = []
+    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    watch = analysis_process._wait
+
+    def watched(process: child_process.ChildProcess, claim: claims.Claim) -> dict[str, Any]:
+        answer = watch(process, claim)
+        heard.extend(process.said())
+        return answer
+
+    monkeypatch.setattr(analysis_process, "_wait", watched)
+    assert complete(list(history)).state == "complete"
+    assert len(heard) > 5
+    assert heard[:-1] == [None] * (len(heard) - 1)
+
+
+@pytest.mark.parametrize("limit", ["IN_THREAD", "IN_THREAD_TRADES"])
+def test_many_wallets_or_many_trades_are_computed_apart(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    history = crowd(strangers=3)
+    ran: list[int] = []
+    monkeypatch.setattr(
+        analysis_process, "run", lambda order, _: ran.append(len(order.read)) or build_result.compute(order)
+    )
+    monkeypatch.setattr(compare, limit, 8 if limit == "IN_THREAD" else sum(map(len, history.values())))
+    complete(list(history))
+    assert ran == []
+    monkeypatch.setattr(compare, limit, getattr(compare, limit) - 1)
+    complete(list(history))
+    assert ran == [8]
+
+
+def test_the_process_ends_when_its_parent_is_gone(apart: Callable[[], None]) -> None:
+    apart()
+    luck = random.Random(5)
+    names = [f"wallet {n:03d}" for n in range(60)]
+    for name in names:
+        sync(name, trade_at_random(luck, 60))
+    order = order_of(begin(names))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.pipeline.analysis_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=servers.ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    pickle.dump((current(), order), process.stdin)
+    process.stdin.close()
+    end = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert process.returncode == 1
+    assert b"peak_mb" not in process.stdout.read()
+    process.stdout.close()

@@ -1,0 +1,56 @@
+"""Where requests go: to the services that the settings name, and to no other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.errors import SourceError
+from tasks.sources.http import Http
+from tests.support.servers import ROOT
+from tests.tasks.sources.scripted_service import KEY, Answer, ScriptedService
+
+CLIENTS = {"requests", "urllib3", "http.client", "urllib.request", "httpx", "aiohttp", "ftplib", "smtplib"}
+MAY_ASK = {"tasks/sources/http.py"}
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[ScriptedService]:
+    playing = ScriptedService()
+    yield playing
+    playing.close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_nobody_is_sent_to_another_host(
+    service: ScriptedService, elsewhere: ScriptedService, status: int, method: str
+) -> None:
+    """A service that is taken over could else send the key, or the request, to wherever it likes."""
+    service.default = lambda request: Answer({}, status, {"Location": f"{elsewhere.url}/metadata"})
+    http = Http("solana")
+    with pytest.raises(SourceError, match="redirect"):
+        getattr(http, method)(f"{service.url}/?api-key={KEY}", *([{}] if method == "post" else []))
+    http.close()
+    assert elsewhere.requests == []
+    assert len(service.requests) == 1
+
+
+def test_one_module_alone_asks_anybody() -> None:
+    """All that is said of sizes, times, redirects and keys holds for every request, because none goes past it."""
+    asking = set()
+    for path in [*(ROOT / "tasks").rglob("*.py"), *(ROOT / "webapp").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name == client or name.startswith(f"{client}.") for name in names for client in CLIENTS):
+                asking.add(str(path.relative_to(ROOT)))
+    assert asking == MAY_ASK
+
+
+def test_no_answer_of_a_service_is_asked_for_more() -> None:
+    """Addresses of images come from strangers: they are shown if the settings name their host, and never fetched."""
+    for path in (ROOT / "webapp").rglob("*.py"):
+        assert "image_url" not in path.read_text() or "requests" not in path.read_text(), path

@@ -1,0 +1,1 @@
+"""Downloads: CSV, GraphML, Prometheus text."""

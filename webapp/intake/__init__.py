@@ -1,0 +1,1 @@
+"""Pasted lists and files to accepted, duplicate and rejected rows."""

@@ -1,0 +1,1 @@
+"""What templates need beside their data: filters, words, labels, icons."""

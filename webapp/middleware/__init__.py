@@ -1,0 +1,1 @@
+"""Around and before Flask: load shedding, the micro-cache, the request log."""

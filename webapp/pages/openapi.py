@@ -1,0 +1,16 @@
+"""The description of the JSON surface, as JSON."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from webapp import openapi
+
+bp = Blueprint("description", __name__)
+
+
+@bp.get("/openapi.json")
+def show_json() -> Response:
+    """Give the OpenAPI description of everything that answers with JSON."""
+    # Not as other answers: its members named like times are schemas.
+    return jsonify({**openapi.document(), "servers": [{"url": request.script_root or "/"}]})

@@ -1,0 +1,1 @@
+"""Rows of the database to what templates and JSON show."""
