@@ -16,7 +16,6 @@ from tasks.enrichment import cache, handler, token_queue, triggers
 from tasks.jobs import executor, queues, recovery
 from tasks.operations import heartbeat, metric_store
 from tasks.pipeline import compare, sync, workflow
-from tasks.sources.rate_limit.limiter import keep_diaries
 from tasks.storage import database, retention
 from tasks.storage.models.jobs import ScheduleTick
 
@@ -88,7 +87,6 @@ def start(queue: str) -> None:
     queues.open_queues(mine, executor.receive)
     for task in PERIODIC[queue]:
         queues.QUEUES[queue].periodic_task(crontab(), name=task.__name__, priority=queues.TOP_PRIORITY)(task)
-    keep_diaries(mine.data_dir)
     database.migrate()
     heartbeat.start(queue, functools.partial(recovery.announce_silent, queue))
     if queue == "enrichment":

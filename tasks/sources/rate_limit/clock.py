@@ -1,11 +1,11 @@
-"""Waits that can be called off, on a clock that tests may replace. Knows nothing of services or of limits."""
+"""Waits that the caller can stop, on a clock that tests can replace."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.errors import SourceError
 
@@ -15,7 +15,7 @@ Stop = Callable[[], bool]
 
 
 class Stopped(SourceError):
-    """The caller's `stop` said so before an answer was there. Not the service's fault, and no attempt lost."""
+    """`stop` returned True before an answer arrived. Not the service's fault, and not a failed attempt."""
 
     def __init__(self, source: str):
         super().__init__(source, "stopped before it was done", permanent=False, retry_after_s=0.0)
@@ -23,14 +23,18 @@ class Stopped(SourceError):
 
 @dataclass(frozen=True)
 class Clock:
-    """The time that waits are measured on: seconds from any start, never going back; `chance` is in [0, 1)."""
+    """Time for waits: seconds from an arbitrary origin, never going back. `chance` is in [0, 1).
+
+    `started_at`: when the process started, on the same scale.
+    """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
+    started_at: float = field(default_factory=time.monotonic)
 
     def wait(self, seconds: float, stop: Stop | None = None) -> bool:
-        """Sleep in slices of at most half a second; False as soon as `stop` says so, True when the time is over."""
+        """Sleep in slices of at most half a second; False as soon as `stop` returns True, otherwise True at the end."""
         until = self.now() + seconds
         while not (stop is not None and stop()):
             rest = until - self.now()

@@ -1,13 +1,12 @@
-"""Keeps the requests of all threads, and with Redis of all processes, under a service's rate. It sends no request and
-knows no service; the counting is done in `windows.py`.
+"""Keeps the requests of all threads, and with Redis of all processes, under a service's rate.
+
+Sends no request and knows no service. `windows.py` counts; `circuit.py` adds priorities and failures.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import pathlib
-import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +14,6 @@ from typing import TypeVar
 import redis
 
 from tasks.sources.rate_limit.clock import CLOCK, SLICE_S, Clock, Stop
-from tasks.sources.rate_limit.journal import UsageJournal
 from tasks.sources.rate_limit.windows import LocalWindow, RedisWindow
 
 log = logging.getLogger(__name__)
@@ -27,7 +25,6 @@ POLL_S = 0.1
 REDIS_AWAY_S = 30.0
 
 _limiters: dict[tuple[object, ...], RateLimiter] = {}
-_diaries: list[pathlib.Path] = []
 _endings: list[Callable[[], None]] = []
 _lock = threading.Lock()
 
@@ -53,7 +50,6 @@ class RateLimiter:
         clock: Clock = CLOCK,
         *,
         paced: bool = False,
-        diary_path: pathlib.Path | None = None,
     ):
         if not (math.isfinite(per_s) and per_s > 0):
             raise ValueError(f"the rate of {name} must be a finite number above 0, not {per_s}")
@@ -65,9 +61,7 @@ class RateLimiter:
         self._unit_s = 1 / per_s if paced else 0.0
         self._next_at = -math.inf
         self._own = LocalWindow(self.capacity, window_s + MARGIN_S, clock)
-        self._diary = UsageJournal(diary_path, window_s + MARGIN_S) if diary_path else None
-        for ago_s, units in self._diary.recent() if self._diary else ():
-            self._own.remember(ago_s, units)
+        self._paced_until = clock.started_at + window_s + MARGIN_S
         self._shared = RedisWindow(name, self.capacity, window_s + MARGIN_S, redis_url) if redis_url else None
         self._redis_again_at = -math.inf
         # Held by whoever waits next, so that small requests cannot for ever overtake a large one.
@@ -125,15 +119,24 @@ class RateLimiter:
         """Take from both windows: the own one knows the past when Redis goes away, was flushed or was set forward."""
         with self._own_lock:
             rest, known = self._own.rest_s(cost, spare), self._own.held()
-        pace_s = pace / self._per_s
-        rest = rest or self._through_redis(lambda w: w.take(cost, spare, known=known, pace=pace, pace_s=pace_s)) or 0.0
         if rest:
             return rest
+        pace_s = pace / self._per_s
+        shared_s = self._through_redis(lambda w: w.take(cost, spare, known=known, pace=pace, pace_s=pace_s))
+        if shared_s:
+            return shared_s
         with self._own_lock:
-            rest = self._own.take(cost, spare)
-            if self._diary and not rest:
-                self._diary.note(cost)
-        return rest
+            return (self._start_s(cost) if shared_s is None else 0.0) or self._own.take(cost, spare)
+
+    def _start_s(self, cost: int) -> float:
+        """Return the seconds until `cost` units fit the rate since the process started; 0.0 after its first window.
+
+        The process before this one may have spent its window just before it ended, and no record of that remains.
+        """
+        now = self._clock.now()
+        if now >= self._paced_until:
+            return 0.0
+        return max(0.0, self._clock.started_at + (self._own.held() + cost) / self._per_s - now)
 
     def _through_redis(self, question: Callable[[RedisWindow], T]) -> T | None:
         """Ask the shared window; None when there is none, or while Redis is away."""
@@ -174,14 +177,8 @@ def limiter_for(
     key = (name, per_s, window_s, redis_url, clock, paced)
     with _lock:
         if key not in _limiters:
-            path = _diaries[0] / f"rate-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}" if _diaries else None
-            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock, paced=paced, diary_path=path)
+            _limiters[key] = RateLimiter(name, per_s, window_s, redis_url, clock, paced=paced)
         return _limiters[key]
-
-
-def keep_diaries(folder: pathlib.Path | None) -> None:
-    """Let the limiters made from now on remember what was taken in files of this folder; None: in memory alone."""
-    _diaries[:] = [] if folder is None else [folder]
 
 
 def at_close(ending: Callable[[], None]) -> None:

@@ -81,11 +81,6 @@ class LocalWindow:
         self._units += cost
         return 0.0
 
-    def remember(self, ago_s: float, units: int) -> None:
-        """Count what was taken so long ago, by a process that is gone; to be called with the oldest first."""
-        self._taken.append((self._clock.now() - ago_s, units))
-        self._units += units
-
     def held(self) -> int:
         """How many units are in the window now."""
         since = self._clock.now() - self._window_s

@@ -117,7 +117,9 @@ def test_a_copy_made_while_others_write_is_of_one_moment(filled: object, tmp_pat
     held = []
     for copy in copies:
         with closing(sqlite3.connect(copy)) as file:
-            sides = dict(file.execute("SELECT name, COUNT(*) FROM schedule_tick WHERE name IN ('left', 'right') GROUP BY name"))
+            sides = dict(
+                file.execute("SELECT name, COUNT(*) FROM schedule_tick WHERE name IN ('left', 'right') GROUP BY name")
+            )
         assert sides["left"] == sides["right"]
         held.append(sides["left"])
     assert held == sorted(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import threading
@@ -111,12 +112,16 @@ def send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
 
 
 class FakeClock:
-    """A clock whose `sleep` returns at once; `chance` is the upper end of every jitter."""
+    """A clock whose `sleep` returns at once; `chance` is the upper end of every jitter. The process is an hour old."""
 
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
         self.slept: list[float] = []
-        self.clock = Clock(self.now, self.sleep, lambda: 1.0)
+        self.clock = Clock(self.now, self.sleep, lambda: 1.0, self.time - 3600)
+
+    def restart(self) -> None:
+        """Let a new process start now."""
+        self.clock = dataclasses.replace(self.clock, started_at=self.time)
 
     def now(self) -> float:
         return self.time

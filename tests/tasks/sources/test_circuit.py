@@ -194,8 +194,8 @@ def test_it_waits_until_it_may(gate: CircuitBreaker, clock: FakeClock) -> None:
     assert not gate.wait(lambda: True, urgent=True)
 
 
-def test_threads_share_it() -> None:
-    gate = CircuitBreaker(RateLimiter("x", 1, 60), 1)
+def test_threads_share_it(clock: FakeClock) -> None:
+    gate = CircuitBreaker(RateLimiter("x", 1, 60, clock=clock.clock), 1, clock=clock.clock)
     taken: list[float] = []
 
     def take() -> None:

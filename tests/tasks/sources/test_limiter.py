@@ -112,16 +112,37 @@ def test_a_pause_can_be_stopped(clock: FakeClock) -> None:
     assert max(clock.slept) == 0.5
 
 
-def test_threads_share_it() -> None:
-    limiter = RateLimiter("x", 5)
-    stop = threading.Event()
+def test_threads_share_a_limiter(clock: FakeClock) -> None:
+    limiter = RateLimiter("x", 5, clock=clock.clock)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(limiter.acquire, 10, stop.is_set) for _ in range(8)]
-        until = time.monotonic() + 5
-        while sum(future.done() for future in waiting) < 5 and time.monotonic() < until:
-            time.sleep(0.01)
-        stop.set()
-    assert [future.result() for future in waiting].count(True) == 5
+        taken = list(pool.map(limiter.try_acquire, [10] * 8))
+    assert taken.count(0) == 5
+
+
+@pytest.mark.parametrize("every_s", [1, 7, 1000])
+def test_restarts_never_give_more_than_a_paced_start_allows(clock: FakeClock, every_s: int) -> None:
+    given: list[float] = []
+    assert RateLimiter("x", 5, clock=clock.clock).acquire(50)
+    for step in range(2000):
+        if step % (every_s * 100) == 0:
+            clock.restart()
+            limiter = RateLimiter("x", 5, clock=clock.clock)
+        given += [clock.now()] * (limiter.try_acquire() == 0)
+        clock.time += 0.01
+    assert len(given) >= 80
+    for start in given:
+        assert sum(start <= at <= start + 10 for at in given) <= 51
+
+
+def test_a_batch_waits_for_its_share_of_a_paced_start(clock: FakeClock) -> None:
+    clock.restart()
+    limiter = RateLimiter("x", 5, clock=clock.clock)
+    assert limiter.try_acquire(40) == pytest.approx(8)
+    clock.time += 8.01
+    assert limiter.try_acquire(40) == 0
+    assert limiter.try_acquire(10) == pytest.approx(2, abs=0.1)
+    clock.time += 3
+    assert limiter.try_acquire(10) == 0
 
 
 def test_a_large_request_is_not_overtaken_for_ever(clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from tasks.sources.rate_limit.clock import Clock
 from tasks.sources.rate_limit.limiter import RateLimiter
 from tasks.sources.rate_limit.windows import LocalWindow, RedisWindow
 from tests.tasks.sources.scripted_service import FakeClock
@@ -47,7 +49,7 @@ def test_the_own_window_tells_when_it_has_room(clock: FakeClock) -> None:
 
 
 def test_the_wall_clock_means_nothing_to_the_own_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    limiter = RateLimiter("x", 1, 10)
+    limiter = RateLimiter("x", 1, 10, clock=Clock(started_at=-math.inf))
     wall = time.time()
     assert limiter.try_acquire(10) == 0
     for moved in (-3600, 3600):
