@@ -59,7 +59,7 @@ class SourceFetcher:
         """Return the highest place that can be asked for now; several threads looking at once look once."""
         if time.monotonic() - self._looked_at > PAUSE_S:
             # A source that fails brings nothing that would be worth waiting for.
-            patient = self.before is None or not self.before.gate.is_failing
+            patient = self.before is None or not self.before.circuit.is_failing
             self._best = token_queue.next_priority(self.stage, self.source.mints_per_request, patient=patient)
             self._looked_at = time.monotonic()
         return self._best
@@ -131,7 +131,7 @@ def _claim(lane: SourceFetcher) -> tuple[str, list[QueuedToken]]:
     with lane.turn:
         best = lane.best()
         is_urgent = best is not None and best >= INTERACTIVE
-        if best is None or lane.source.gate.take(urgent=is_urgent) > 0:
+        if best is None or lane.source.circuit.try_acquire(urgent=is_urgent) > 0:
             return token, []
         pack: list[QueuedToken] = []
         try:
@@ -140,7 +140,7 @@ def _claim(lane: SourceFetcher) -> tuple[str, list[QueuedToken]]:
         finally:
             lane.look_again()
             if not pack:
-                lane.source.gate.unused()
+                lane.source.circuit.unused()
         lane.under_way += bool(pack)
     return token, pack
 
@@ -206,7 +206,7 @@ def _request_halves(
     """Ask again for each half of a pack that was refused as a whole: what is wrong with one mint harms only that."""
     news = []
     for half in (pack[: len(pack) // 2], pack[len(pack) // 2 :]):
-        while (wait_s := lane.source.gate.take(urgent=half[0].priority >= INTERACTIVE)) > 0:
+        while (wait_s := lane.source.circuit.try_acquire(urgent=half[0].priority >= INTERACTIVE)) > 0:
             time.sleep(wait_s)
         token_queue.renew(token, [one.mint_id for one in pack])
         news += _request(lane, token, half, splits)

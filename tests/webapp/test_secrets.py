@@ -140,7 +140,7 @@ def test_jupiters_key_is_in_no_error_and_no_log(gossip: Any, caplog: pytest.LogC
         assert KEY not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
     source.close()
     assert KEY not in caplog.text
-    assert KEY not in source.gate.__dict__.get("name", "")
+    assert KEY not in source.circuit.name
 
 
 def test_the_id_of_an_analysis_is_not_logged_and_sent_to_nobody(

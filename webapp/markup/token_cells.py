@@ -15,7 +15,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from tasks.settings import Settings
-from tasks.sources.market.names import imitated
+from tasks.sources.market.names import impersonated_token
 from webapp.markup import logos
 from webapp.markup.components import time
 from webapp.markup.filters import age, explorer_account, short_address, usd
@@ -199,7 +199,7 @@ class Cells:
     def _marks(self, shown: _Shown) -> tuple[str | None, str | None]:
         """Give the logo that may be shown, and the well-known token that this one only looks like."""
         logo = logos.allowed(shown.image_url, self._origins)
-        return logo, imitated(shown.symbol, shown.name, shown.mint)
+        return logo, impersonated_token(shown.symbol, shown.name, shown.mint)
 
 
 def _shown(token: Mapping[str, Any]) -> _Shown:

@@ -1,4 +1,6 @@
-"""One request to a market service and what its gate is told of it. Takes no permission and reads no answer."""
+"""One HTTP request to a market service, its outcome reported to the circuit breaker. `fetcher.py` takes the permission;
+`dexscreener.py` and `jupiter.py` read the answer.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ T = TypeVar("T")
 
 
 class MarketClient:
-    """Asks one market service; `gate` learns of every answer. Threads may share it."""
+    """HTTP client of one market service; reports every answer to `circuit`. Thread-safe."""
 
-    def __init__(self, source: str, label: str, gate: CircuitBreaker):
-        self._source, self._label, self._gate = source, label, gate
+    def __init__(self, source: str, label: str, circuit: CircuitBreaker):
+        self._source, self._label, self._circuit = source, label, circuit
         self._http = Http(source, label=label, timeout=TIMEOUT_S, deadline_s=DEADLINE_S)
 
     def get(
@@ -32,16 +34,16 @@ class MarketClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> T:
-        """GET `url` once and return the answer, which is of type `kind` (`list` or `dict`).
+        """GET `url` once and return the parsed JSON.
 
-        Raises `SourceError`, also when the answer is of another type.
+        Raises `SourceError` on any fault, also when the JSON is not a `kind` (list or dict).
         """
         try:
             answer = self._checked(self._http.get(url, params=params, headers=headers), kind)
         except SourceError as error:
             self._report(error)
             raise
-        self._gate.succeeded()
+        self._circuit.succeeded()
         return answer
 
     def close(self) -> None:
@@ -56,23 +58,24 @@ class MarketClient:
 
     def _report(self, error: SourceError) -> None:
         if error.permanent:
-            self._gate.succeeded()
+            self._circuit.succeeded()
         else:
             throttled = isinstance(error, HttpError) and error.status == 429
-            self._gate.failed(error.retry_after_s, throttled=throttled)
+            self._circuit.failed(error.retry_after_s, throttled=throttled)
 
 
-def asked_once(mints: Sequence[str], most: int, label: str) -> list[str]:
-    """Return the mints without repetitions; `ValueError` when they are more than `most`."""
+def distinct_mints(mints: Sequence[str], most: int, label: str) -> list[str]:
+    """Return the mints without duplicates; `ValueError` if more than `most` remain."""
     once = list(dict.fromkeys(mints))
     if len(once) > most:
         raise ValueError(f"{label} takes {most} mints at once, not {len(once)}")
     return once
 
 
-def gate_name(source: str, url: str, api_key: str | None = None) -> str:
-    """Return the name under which everybody who is counted together by a service shares a gate: it is seen in Redis and
-    in logs, so it holds the host and the port instead of the address, and a digest of the key.
+def shared_name(source: str, url: str, api_key: str | None = None) -> str:
+    """Return the name under which processes share a service's rate: a service counts by address and API key.
+
+    It appears in Redis and in logs, so it holds host, port and a digest of the key.
     """
     port = _port_of(url)
     digest = hashlib.sha256(api_key.encode()).hexdigest()[:12] if api_key else ""

@@ -1,7 +1,7 @@
-"""Asks Jupiter about tokens. Keeps nothing.
+"""Client of Jupiter.
 
-Shapes and limits after https://dev.jup.ag (price v3 and tokens v2, read 2026-11-24): one request in two seconds without
-a key, one a second with a free one, counted over all kinds of requests.
+Shapes and limits: https://dev.jup.ag (price v3 and tokens v2, read 2026-11-24): one request in two seconds without a
+key, one a second with a free key, all kinds of requests together.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 from tasks.errors import SourceError
 from tasks.measures.well_known import WSOL
-from tasks.sources.market.client import MarketClient, asked_once, gate_name
+from tasks.sources.market.client import MarketClient, distinct_mints, shared_name
 from tasks.sources.market.listing import TokenListing, members, read_listing, text
 from tasks.sources.market.numbers import read_amount, read_price
-from tasks.sources.rate_limit.circuit import gate_for
+from tasks.sources.rate_limit.circuit import circuit_for
 from tasks.sources.rate_limit.clock import CLOCK, Clock, Stop, Stopped
 
 SOURCE = "jupiter"
@@ -27,7 +27,7 @@ WINDOW_S = 60
 
 
 class Jupiter:
-    """Asks Jupiter. Threads may share it. All methods raise `SourceError`."""
+    """Market source Jupiter. Thread-safe. All methods raise `SourceError`."""
 
     name = SOURCE
     label = LABEL
@@ -45,27 +45,27 @@ class Jupiter:
         self._url = url.rstrip("/")
         self._headers = {"x-api-key": api_key} if api_key else {}
         rate = REQUESTS_PER_S_WITH_KEY if api_key else REQUESTS_PER_S_KEYLESS
-        self.gate = gate_for(gate_name(SOURCE, url, api_key), rate, WINDOW_S, redis_url, clock)
-        self._asking = MarketClient(SOURCE, LABEL, self.gate)
+        self.circuit = circuit_for(shared_name(SOURCE, url, api_key), rate, WINDOW_S, redis_url, clock)
+        self._client = MarketClient(SOURCE, LABEL, self.circuit)
         self._stop = stop
 
     def listings(self, mints: Sequence[str]) -> dict[str, TokenListing]:
-        """Ask once about up to 100 mints, else `ValueError`; return mint → listing, without those that are not known.
+        """Fetch up to 100 mints in one request (`ValueError` for more): mint → listing, without unknown mints.
 
-        The caller has taken a permission at `gate`, which learns what came of it. No mint gives none without asking.
+        The caller holds a permission of `circuit`. No mints give an empty dict without a request.
         """
-        once = asked_once(mints, MINTS_PER_REQUEST, LABEL)
+        once = distinct_mints(mints, MINTS_PER_REQUEST, LABEL)
         if not once:
             return {}
         query = {"query": ",".join(once)}
-        entries = self._asking.get(f"{self._url}/tokens/v2/search", list, params=query, headers=self._headers)
+        entries = self._client.get(f"{self._url}/tokens/v2/search", list, params=query, headers=self._headers)
         return _listings_of(entries, set(once))
 
     def sol_usd(self) -> float:
-        """Fetch the price of one SOL in USD, once the gate permits it."""
-        if not self.gate.wait(self._stop, urgent=True):
+        """Wait for a permission and fetch the price of one SOL in USD."""
+        if not self.circuit.acquire(self._stop, urgent=True):
             raise Stopped(SOURCE)
-        entries = self._asking.get(f"{self._url}/price/v3", dict, params={"ids": WSOL}, headers=self._headers)
+        entries = self._client.get(f"{self._url}/price/v3", dict, params={"ids": WSOL}, headers=self._headers)
         price = read_price(members(entries.get(WSOL)).get("usdPrice"))
         if price is None:
             raise SourceError(SOURCE, f"{LABEL} has no usable price of SOL", permanent=False)
@@ -73,11 +73,11 @@ class Jupiter:
 
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
-        self._asking.close()
+        self._client.close()
 
 
 def _listings_of(entries: list[Any], mints: set[str]) -> dict[str, TokenListing]:
-    """The first usable entry of each of `mints`."""
+    """Return the first usable entry of each of `mints`."""
     listings: dict[str, TokenListing] = {}
     for entry in map(members, entries):
         mint = text(entry.get("id"))
@@ -102,7 +102,7 @@ def _listing(mint: str, entry: dict[str, Any]) -> TokenListing | None:
 
 
 def _volume(stats: dict[str, Any]) -> float | None:
-    """What was bought and sold; None when neither is known."""
+    """Return bought plus sold, in USD; None if neither is known."""
     sides = [read_amount(stats.get(side)) for side in ("buyVolume", "sellVolume")]
     known = [side for side in sides if side is not None]
     return sum(known) if known else None

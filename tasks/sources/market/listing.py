@@ -1,6 +1,4 @@
-"""What a market says of one token, in one shape for all sources. Everything in it has been checked; how an answer is
-read is each source's, and which images are shown is decided elsewhere.
-"""
+"""One token on one market, in one checked shape for all sources."""
 
 from __future__ import annotations
 
@@ -12,14 +10,14 @@ from urllib.parse import urlsplit
 from tasks.sources.market.names import LONGEST_NAME, LONGEST_SYMBOL, clean_name
 from tasks.sources.market.numbers import read_amount, read_decimals, read_price
 
-LONGEST_ADDRESS = 500
+LONGEST_URL = 500
 
 
 @dataclass(frozen=True, slots=True)
 class TokenListing:
-    """One token on one market. None is not known, or not believed.
+    """One token on one market. None: unknown or not credible.
 
-    Names are `clean_name`'s, prices above 0, other sums from 0 to 10^15, all in USD; `image_url` is http or https.
+    Names come from `clean_name`; prices are above 0, other amounts from 0 to 10^15, all in USD; `image_url` is http(s).
     """
 
     mint: str
@@ -47,15 +45,16 @@ def read_listing(
     volume: object = None,
     market_cap: object = None,
 ) -> TokenListing | None:
-    """Check what a market said, values of any type; a bad one becomes None. None when no name, symbol or price is left:
-    then the market knows nothing.
+    """Check a market's values, of any type; a bad one becomes None.
+
+    Return None if no name, symbol or price is left: the market does not know the token.
     """
     listing = TokenListing(
         mint=mint,
         name=clean_name(name, LONGEST_NAME),
         symbol=clean_name(symbol, LONGEST_SYMBOL),
         decimals=read_decimals(decimals),
-        image_url=read_address(image),
+        image_url=read_image_url(image),
         price_usd=read_price(price),
         liquidity_usd=read_amount(liquidity),
         volume_24h_usd=read_amount(volume),
@@ -66,9 +65,9 @@ def read_listing(
     return listing if known else None
 
 
-def read_address(value: object) -> str | None:
-    """Read the address of an image: http or https with a host, without credentials; else None."""
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ADDRESS:
+def read_image_url(value: object) -> str | None:
+    """Return an image's address if it is http(s) with a host and without credentials, otherwise None."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_URL:
         return None
     if any(character.isspace() or unicodedata.category(character)[0] == "C" for character in value):
         return None
@@ -81,10 +80,10 @@ def read_address(value: object) -> str | None:
 
 
 def members(value: object) -> dict[str, Any]:
-    """Return an object of an answer as it is, and anything else as an empty one."""
+    """Return a JSON object as it is, anything else as an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
 def text(value: object) -> str | None:
-    """Return a string of an answer as it is, and anything else as None; what is no string may not even be compared."""
+    """Return a string as it is, anything else as None: other types may not even be hashable."""
     return value if isinstance(value, str) else None

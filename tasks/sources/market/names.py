@@ -1,5 +1,6 @@
-"""Makes names of tokens fit to keep and to show, and tells those that pass for a well-known token's. Whoever makes a
-token writes its name, so every one is hostile until cleaned. Escaping is the templates'.
+"""Cleans token names and finds those that impersonate a well-known token.
+
+The creator of a token chooses its name, so every name is hostile until cleaned. Templates escape it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ LONGEST_NAME = 80
 LONGEST_SYMBOL = 24
 MOST_MARKS = 4  # on one letter: enough for every script, too few to paint over other rows
 CUT = "…"
-_READ_AHEAD = 16  # so many times the wanted length is looked at: removed characters may come before the name
-_SHORT = 2  # letters, up to which only symbols are compared: half of all names hold a W
+_READ_AHEAD = 16  # times the wanted length is read, because removed characters may precede the name
+_SHORT = 2  # letters; words up to this length match symbols only
 _FOLDED_LENGTH = 100
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -58,9 +59,9 @@ _ALIKE = str.maketrans({"l": "1", "I": "1", "|": "1", "!": "1", "0": "o", "3": "
 
 
 def clean_name(text: object, most: int) -> str | None:
-    """Return `text` without characters that are not seen or that move others, in NFC, its white space collapsed.
+    """Return `text` without invisible and text-moving characters, in NFC, with white space collapsed.
 
-    Longer than `most` characters it is cut between two letters with "…" as the last. None when it is not a string or
+    A text longer than `most` characters is cut between two letters and ends in "…". None if `text` is not a string or
     nothing is left.
     """
     if not isinstance(text, str):
@@ -70,11 +71,11 @@ def clean_name(text: object, most: int) -> str | None:
     return _cut(" ".join(normal.split()), most) or None
 
 
-def imitated(symbol: str | None, name: str | None, mint: str) -> str | None:
-    """Return the symbol of the well-known token whose symbol or name this token bears, or nearly; None for most tokens.
+def impersonated_token(symbol: str | None, name: str | None, mint: str) -> str | None:
+    """Return the symbol of the well-known token that this token resembles in symbol or name; None for most tokens.
 
-    Case, spaces, punctuation and unseen characters make no difference, nor do letters and digits that look alike.
-    A well-known token imitates none.
+    Case, spaces, punctuation, invisible characters and look-alike letters make no difference. A well-known token
+    impersonates none.
     """
     if mint in WELL_KNOWN:
         return None
@@ -94,7 +95,7 @@ def _seen(text: str) -> Iterator[str]:
 
 
 def _without_towers(text: str) -> Iterator[str]:
-    """Leave out marks with no letter before them, and those that would be piled upon one letter."""
+    """Drop marks without a letter before them, and more than `MOST_MARKS` on one letter."""
     marks = MOST_MARKS
     for character in text:
         marks = marks + 1 if unicodedata.category(character) in _MARKS else MOST_MARKS if character == " " else 0
@@ -112,7 +113,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _continues(text: str, place: int) -> bool:
-    """Whether what stands at `place` belongs to the character before: a mark, a skin tone, half of a flag."""
+    """Whether the character at `place` belongs to the one before: a mark, a skin tone, half of a flag."""
     if unicodedata.category(text[place]) in _MARKS or "\U0001f3fb" <= text[place] <= "\U0001f3ff":
         return True
     first = place
@@ -136,7 +137,7 @@ def _known_by(text: str, *, of_symbol: bool) -> str | None:
 
 @cache
 def _known_words() -> Mapping[str, str]:
-    """Folded word → symbol. Small l and capital i are alike but not l and i, so every way to write a word counts."""
+    """Return folded word → symbol. Small l and capital i look alike but l and i do not, so every spelling counts."""
     return {
         _folded(_plain(written)): words[0]
         for words in WELL_KNOWN.values()
@@ -146,7 +147,7 @@ def _known_words() -> Mapping[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Write `text` in plain letters and digits, as it looks: no marks, no other alphabets' look-alikes, no spaces."""
+    """Return `text` as plain letters and digits that look the same: no marks, look-alikes or spaces."""
     letters = (_latin(character) for character in unicodedata.normalize("NFKD", text))
     return "".join(letter for letter in letters if letter.isalnum() or letter in "|!")
 
@@ -157,7 +158,7 @@ def _folded(plain: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _latin(character: str) -> str:
-    """The ASCII letter or digit that a character looks like, by itself or in capitals; itself when there is none."""
+    """Return the ASCII letter or digit that a character or its capital looks like; the character if there is none."""
     if character.isascii() or unicodedata.category(character) in _MARKS:
         return character
     for written in (character, character.upper()):

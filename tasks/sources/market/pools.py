@@ -1,7 +1,7 @@
-"""Chooses, among DexScreener's pairs, the one that may be believed about a token. Asks nobody.
+"""Chooses which of a token's pools on DexScreener to believe.
 
-Anybody can open a pool that shows any price and any liquidity in a worthless token, so the highest liquidity alone is
-no sign of truth.
+Anyone can open a pool that shows any price and any liquidity in a worthless token, so high liquidity alone proves
+nothing.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.measures.well_known import USDC, USDT, WSOL
-from tasks.sources.market.listing import TokenListing, members, read_address, read_listing, text
+from tasks.sources.market.listing import TokenListing, members, read_image_url, read_listing, text
 from tasks.sources.market.names import LONGEST_NAME, clean_name
 from tasks.sources.market.numbers import read_amount, read_number, read_price
 
 QUOTES = frozenset({WSOL, USDC, USDT})
-LEAST_LIQUIDITY_USD = 1_000.0  # of a pool against anything else
+LEAST_LIQUIDITY_USD = 1_000.0  # of a pool that is quoted in another token
 
 Pair = Mapping[str, Any]
 
 
 def listings_of(pairs: Iterable[Pair], mints: Sequence[str], source: str) -> dict[str, TokenListing]:
-    """Return mint → listing for those of `mints` that the pairs tell something of. Pairs may be damaged anywhere."""
+    """Return mint → listing for those of `mints` that the pairs describe. Any part of a pair may be damaged."""
     sold: dict[str, list[Pair]] = {mint: [] for mint in mints}
     quoted: dict[str, list[Pair]] = {mint: [] for mint in mints}
     for pair in pairs:
@@ -33,9 +33,9 @@ def listings_of(pairs: Iterable[Pair], mints: Sequence[str], source: str) -> dic
 
 
 def deepest_pair(pairs: Iterable[Pair], mint: str, quotes: Collection[str]) -> Pair | None:
-    """Choose, among the priced pairs that sell `mint` for one of `quotes`, the one with the most liquidity.
+    """Return the priced pair of `mint` against one of `quotes` with the most liquidity; None if there is none.
 
-    A missing liquidity counts as 0. None when no pair is left.
+    Missing liquidity counts as 0.
     """
     usable = [
         pair
@@ -67,7 +67,7 @@ def _as_base(mint: str, pairs: Sequence[Pair], source: str) -> TokenListing | No
 
 
 def _as_quote(mint: str, pairs: Sequence[Pair], source: str) -> TokenListing | None:
-    """Read a token that others are only priced in: the image and the sums of such a pair are not its own."""
+    """Read a token that is only a quote: image and amounts of such a pair belong to the other token."""
     told = sorted(pairs, key=_depth, reverse=True)
     return read_listing(
         mint,
@@ -102,7 +102,7 @@ def _first_name(pairs: Iterable[Pair], side: str, key: str) -> str | None:
 
 
 def _image(pair: Pair) -> str | None:
-    return read_address(members(pair.get("info")).get("imageUrl"))
+    return read_image_url(members(pair.get("info")).get("imageUrl"))
 
 
 def _address(pair: Pair, side: str) -> str | None:

@@ -1,6 +1,4 @@
-"""The market sources in the order of the settings, and the price of SOL from whichever answers first. How each is asked
-is `dexscreener.py`'s and `jupiter.py`'s; where prices are kept is not known here.
-"""
+"""The market sources in the order of the settings, and the price of SOL from the first that has one."""
 
 from __future__ import annotations
 
@@ -19,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class MarketSource(Protocol):
-    """A service that knows names and prices of tokens.
+    """A service with names and prices of tokens.
 
-    `name` is its name in the settings, `label` the one for people. Before each call of `listings` with at least one
-    mint a permission is to be taken at `gate`.
+    `name` is for settings, `label` for people. Before each call of `listings` with at least one mint the caller takes a
+    permission of `circuit`.
     """
 
     @property
@@ -32,12 +30,12 @@ class MarketSource(Protocol):
     @property
     def mints_per_request(self) -> int: ...
     @property
-    def gate(self) -> CircuitBreaker: ...
+    def circuit(self) -> CircuitBreaker: ...
 
     def listings(self, mints: Sequence[str]) -> dict[str, TokenListing]:
-        """Ask about up to `mints_per_request` mints in one request; mints that are not known are missing.
+        """Fetch up to `mints_per_request` mints in one request: mint → listing, without unknown mints.
 
-        Raises `ValueError` for too many, `SourceError` when there is no answer that can be used.
+        Raises `ValueError` for too many mints, `SourceError` without a usable answer.
         """
         ...
 
@@ -54,7 +52,7 @@ def market_sources(
 ) -> list[MarketSource]:
     """Return the sources named in `order` ("dexscreener", "jupiter"), in that order; the caller closes them.
 
-    Names that are no source are passed over, with a warning.
+    Unknown names are skipped with a warning.
     """
     makers: dict[str, Callable[[], MarketSource]] = {
         dexscreener.SOURCE: lambda: DexScreener(dexscreener_url, redis_url=redis_url),
@@ -73,10 +71,10 @@ def sol_price_usd(
     jupiter_api_key: str | None = None,
     redis_url: str | None = None,
 ) -> float | None:
-    """Ask the sources named in `order` ("dexscreener", "jupiter") for the price of one SOL, in USD.
+    """Return the price of one SOL in USD from the first source in `order` ("dexscreener", "jupiter") that has one.
 
-    The first price wins. A source that fails is logged and the next one asked; None when none has a price or `order`
-    is empty. Names that are no source are passed over, with a warning.
+    A failing source is logged and the next one tried. None if no source has a price or `order` is empty. Unknown names
+    are skipped with a warning.
     """
     for source in market_sources(order, dexscreener_url, jupiter_url, jupiter_api_key, redis_url):
         try:

@@ -1,5 +1,6 @@
-"""Permission to send one request to one market service: at its rate, the urgent ones first, and less of it while the
-service fails. Sends nothing; the counting is done by `limits.py`.
+"""A circuit breaker for each market service: permission to send a request, at the service's rate and urgent ones first.
+
+Sends nothing; `limiter.py` counts. `enrichment/fetcher.py` takes permissions, `market/client.py` reports answers.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ from tasks.sources.rate_limit.clock import CLOCK, Clock, Stop
 from tasks.sources.rate_limit.limiter import RateLimiter, at_close, limiter_for
 
 SOONEST_S, LATEST_S = 0.02, 1.0
-DUE_S = 1e-3  # what is due within a millisecond is due
+DUE_S = 1e-3  # rounding: due within a millisecond is due
 PROBE_POLL_S = 0.1
 UNREPORTED_S = 30.0
 LONGEST_BACKOFF_S = 5.0
 LONGEST_PAUSE_S = 30.0
 HALF_OPEN_AFTER = 2  # consecutive failures
 
-_gates: dict[tuple[object, ...], CircuitBreaker] = {}
+_circuits: dict[tuple[object, ...], CircuitBreaker] = {}
 _lock = threading.Lock()
 
 
 class CircuitBreaker:
-    """Who may send a request now. Threads may share it.
+    """Permissions to send requests to one service. Thread-safe.
 
-    A permission is followed by one request at most and exactly one report: `succeeded`, `failed` or `unused`. `burst`
-    requests that were not sent when the pace allowed it may follow at once; what is left of the window below a tenth is
-    for urgent ones. From the second failure in a row on, one request is out at a time until one succeeds.
+    Each permission is followed by at most one request and exactly one report: `succeeded`, `failed` or `unused`. Up to
+    `burst` requests that the pace allowed earlier may be made up at once. The last tenth of the window is reserved for
+    urgent requests. From the second consecutive failure one request is in flight at a time, until one succeeds.
     """
 
     def __init__(self, limiter: RateLimiter, per_s: float, *, burst: int = 0, clock: Clock = CLOCK):
@@ -37,21 +38,26 @@ class CircuitBreaker:
         self._unit_s = 1 / per_s
         self._burst = burst
         self._burst_s = burst * self._unit_s
-        # No credit at the start: a process that is killed and started again would spend it each time.
+        # No credit at the start: a process that is killed and restarted would otherwise spend it each time.
         self._next_at = clock.now()
         self._failures = 0
         self._refusals = 0
-        self._closed_until = -math.inf
-        self._out: deque[float] = deque()
-        self._turn = threading.Lock()
+        self._open_until = -math.inf
+        self._in_flight: deque[float] = deque()
+        self._acquiring = threading.Lock()
         self._state = threading.Lock()
 
-    def take(self, *, urgent: bool = False) -> float:
-        """Take one permission without waiting: 0.0, and the request is to be sent now.
+    @property
+    def name(self) -> str:
+        """The name under which processes share the rate."""
+        return self._limiter.name
 
-        Else nothing was taken, and asking again is worth it after so many seconds (0.02 to 1.0).
+    def try_acquire(self, *, urgent: bool = False) -> float:
+        """Take one permission without waiting and return 0.0: send the request now.
+
+        Otherwise take nothing and return the seconds after which to try again, 0.02 to 1.0.
         """
-        with self._turn:
+        with self._acquiring:
             rest = self._rest_s(urgent)
             if rest < DUE_S:
                 rest = self._ask_limiter(urgent)
@@ -62,38 +68,38 @@ class CircuitBreaker:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last requests failed, so that nobody knows when the next answer comes."""
+        """Whether the last requests failed, so that the time of the next answer is unknown."""
         return self._failures >= HALF_OPEN_AFTER
 
-    def wait(self, stop: Stop | None = None, *, urgent: bool = False) -> bool:
-        """Wait for one permission and take it; False, with nothing taken, once `stop` says so."""
+    def acquire(self, stop: Stop | None = None, *, urgent: bool = False) -> bool:
+        """Wait for one permission and take it; False, with nothing taken, once `stop` returns True."""
         if stop is not None and stop():
             return False
-        while rest := self.take(urgent=urgent):
+        while rest := self.try_acquire(urgent=urgent):
             if not self._clock.wait(rest, stop):
                 return False
         return True
 
     def succeeded(self) -> None:
-        """Report that the service answered, be it with a refusal for good."""
+        """Report that the service answered; a permanent refusal is an answer too."""
         with self._state:
             self._report()
             self._failures = self._refusals = 0
-            self._closed_until = -math.inf
+            self._open_until = -math.inf
 
     def unused(self) -> None:
-        """Report that no request came of a permission after all."""
+        """Report that a permission was not used for a request."""
         with self._state:
             self._report()
 
     def failed(self, retry_after_s: float | None = None, *, throttled: bool = False) -> None:
-        """Report a failure for a time. `retry_after_s` is what the service asked for, `throttled` that it said 429:
-        either pauses everybody who shares the limiter.
+        """Report a temporary failure. `retry_after_s` is from the service, `throttled` means status 429: either pauses
+        every process that shares the limiter.
         """
         with self._state:
             self._report()
             self._failures += 1
-            self._closed_until = self._clock.now() + self._backoff_s()
+            self._open_until = self._clock.now() + self._backoff_s()
             pause = self._pause_s(retry_after_s, throttled)
         if pause > 0:
             self._limiter.pause(pause)
@@ -101,11 +107,11 @@ class CircuitBreaker:
     def _rest_s(self, urgent: bool) -> float:
         with self._state:
             now = self._clock.now()
-            while self._out and self._out[0] <= now - UNREPORTED_S:
-                self._out.popleft()
+            while self._in_flight and self._in_flight[0] <= now - UNREPORTED_S:
+                self._in_flight.popleft()
             if self._failures >= HALF_OPEN_AFTER:
-                probing = PROBE_POLL_S if self._out else 0.0
-                if rest := max(probing, self._closed_until - now, 0.0):
+                probing = PROBE_POLL_S if self._in_flight else 0.0
+                if rest := max(probing, self._open_until - now, 0.0):
                     return rest
             return 0.0 if urgent else self._next_at - now
 
@@ -117,15 +123,15 @@ class CircuitBreaker:
     def _note_taken(self) -> None:
         with self._state:
             now = self._clock.now()
-            self._out.append(now)
+            self._in_flight.append(now)
             self._next_at = max(self._next_at, now - self._burst_s) + self._unit_s
 
     def _report(self) -> None:
-        if self._out:
-            self._out.popleft()
+        if self._in_flight:
+            self._in_flight.popleft()
 
     def _backoff_s(self) -> float:
-        """None after the first failure, then 1, 2, 4 and 5 s, of which chance takes up to a half."""
+        """0 after the first failure, then 1, 2, 4 and 5 s, minus up to half at random."""
         if self._failures < HALF_OPEN_AFTER:
             return 0.0
         whole = min(2.0 ** min(self._failures - HALF_OPEN_AFTER, 10), LONGEST_BACKOFF_S)
@@ -139,19 +145,16 @@ class CircuitBreaker:
         return min(2.0 ** min(self._refusals - 1, 10), LONGEST_PAUSE_S) if throttled else 0.0
 
 
-def gate_for(
+def circuit_for(
     name: str, per_s: float, window_s: int, redis_url: str | None = None, clock: Clock = CLOCK, *, burst: int = 0
 ) -> CircuitBreaker:
-    """Return the process's one gate of this name and rate, making it for the first that asks.
-
-    `close_limiters` closes and forgets it.
-    """
+    """Return this process's circuit breaker of a name and rate, made on first use; `close_limiters` drops it."""
     key = (name, per_s, window_s, redis_url, clock, burst)
     limiter = limiter_for(name, per_s, window_s, redis_url, clock)
     with _lock:
-        if key not in _gates:
-            _gates[key] = CircuitBreaker(limiter, per_s, burst=burst, clock=clock)
-        return _gates[key]
+        if key not in _circuits:
+            _circuits[key] = CircuitBreaker(limiter, per_s, burst=burst, clock=clock)
+        return _circuits[key]
 
 
-at_close(_gates.clear)
+at_close(_circuits.clear)

@@ -18,27 +18,26 @@ from tasks.sources.rate_limit.windows import LocalWindow, RedisWindow
 
 log = logging.getLogger(__name__)
 
-# A request may reach the service later after its permission than the next one does: the first of a window over a new
-# connection, the rest over an open one. The window is kept longer by this, so that the service's own is never exceeded.
+# The first request of a window may open a connection and so arrive later than the next ones: a longer window here keeps
+# the service's own window from being exceeded.
 MARGIN_S = 1
 POLL_S = 0.1
 REDIS_AWAY_S = 30.0
 
 _limiters: dict[tuple[object, ...], RateLimiter] = {}
-_endings: list[Callable[[], None]] = []
+_closers: list[Callable[[], None]] = []
 _lock = threading.Lock()
 
 T = TypeVar("T")
 
 
 class RateLimiter:
-    """At most `per_s` units a second, counted over a moving window, for everybody who uses the same limiter.
+    """At most `per_s` units a second, counted over a sliding window of `window_s` seconds. Thread-safe.
 
-    `window_s` is the window that the service counts in; below one unit a window it is stretched until one fits.
-    With `redis_url`, limiters of the same name and rate share their window across processes and machines, on the clock
-    of Redis; while Redis is away, or has lost the window, each process still keeps the rate alone. `paced`: after so
-    many units this process waits until their time at the rate is over, instead of spending a whole window at once,
-    which a service that counts by the second would refuse. `ValueError` when `per_s` is not a finite number above 0.
+    The window is stretched until one unit fits. With `redis_url`, limiters of the same name and rate share a window
+    across processes and machines; while Redis is away, or has lost the window, each process keeps the rate alone.
+    `paced`: the process spreads its units at the rate instead of spcloser a whole window at once, which a service that
+    counts by the second refuses. `ValueError` unless `per_s` is a finite number above 0.
     """
 
     def __init__(
@@ -64,41 +63,41 @@ class RateLimiter:
         self._paced_until = clock.started_at + window_s + MARGIN_S
         self._shared = RedisWindow(name, self.capacity, window_s + MARGIN_S, redis_url) if redis_url else None
         self._redis_again_at = -math.inf
-        # Held by whoever waits next, so that small requests cannot for ever overtake a large one.
-        self._turn = threading.Lock()
+        # Held by the caller that is next, so that small requests cannot overtake a large one forever.
+        self._next_caller = threading.Lock()
         self._own_lock = threading.Lock()
 
     def acquire(self, cost: int = 1, stop: Stop | None = None) -> bool:
-        """Wait until `cost` units fit the window and take them; False, with nothing taken, once `stop` says so.
+        """Wait until `cost` units fit the window and take them; False, with nothing taken, once `stop` returns True.
 
-        `cost` is 1 to `capacity`, else `ValueError`.
+        `ValueError` unless `cost` is 1 to `capacity`.
         """
         if not 1 <= cost <= self.capacity:
             raise ValueError(f"{self.name} can give 1 to {self.capacity} units at once, not {cost}")
-        while not self._turn.acquire(timeout=SLICE_S):
+        while not self._next_caller.acquire(timeout=SLICE_S):
             if stop is not None and stop():
                 return False
         try:
             return self._wait_for(cost, stop)
         finally:
-            self._turn.release()
+            self._next_caller.release()
 
     def try_acquire(self, cost: int = 1, *, spare: int = 0, pace: int = 0) -> float:
-        """Take `cost` units, unless fewer than `spare` would be left or there is a pause; waits for nothing.
+        """Take `cost` units without waiting and return 0.0, unless fewer than `spare` would be left or during a pause.
 
-        0.0 when they were taken, else about how many seconds later they may be. With a `pace`, processes that share the
-        limiter take no more than so many units in their time at the rate; one alone keeps its pace itself.
+        Otherwise return roughly the seconds to wait. With a `pace`, processes that share the limiter through Redis take
+        at most that many units at once; a process alone has to keep its pace itself.
         """
         return self.paused_s() or self._take(cost, spare, pace)
 
     def pause(self, seconds: float) -> None:
-        """Let nobody who shares this limiter go before `seconds` have passed; a longer pause stays."""
+        """Give no unit for `seconds` to any process that shares this limiter; a longer pause stays."""
         with self._own_lock:
             self._own.pause(seconds)
         self._through_redis(lambda shared: shared.pause(seconds))
 
     def paused_s(self) -> float:
-        """How long the pause still lasts, in seconds; 0.0 when there is none."""
+        """Return the rest of the pause in seconds; 0.0 if there is none."""
         return max(self._own.paused_s(), self._through_redis(lambda shared: shared.paused_s()) or 0.0)
 
     def close(self) -> None:
@@ -116,17 +115,17 @@ class RateLimiter:
         return False
 
     def _take(self, cost: int, spare: int = 0, pace: int = 0) -> float:
-        """Take from both windows: the own one knows the past when Redis goes away, was flushed or was set forward."""
+        """Take from both windows: the local one knows the past if Redis goes away, was flushed or has its clock changed."""
         with self._own_lock:
-            rest, known = self._own.rest_s(cost, spare), self._own.held()
+            rest, known = self._own.rest_s(cost, spare), self._own.used()
         if rest:
             return rest
         pace_s = pace / self._per_s
-        shared_s = self._through_redis(lambda w: w.take(cost, spare, known=known, pace=pace, pace_s=pace_s))
+        shared_s = self._through_redis(lambda w: w.acquire(cost, spare, known=known, pace=pace, pace_s=pace_s))
         if shared_s:
             return shared_s
         with self._own_lock:
-            return (self._start_s(cost) if shared_s is None else 0.0) or self._own.take(cost, spare)
+            return (self._start_s(cost) if shared_s is None else 0.0) or self._own.acquire(cost, spare)
 
     def _start_s(self, cost: int) -> float:
         """Return the seconds until `cost` units fit the rate since the process started; 0.0 after its first window.
@@ -136,10 +135,10 @@ class RateLimiter:
         now = self._clock.now()
         if now >= self._paced_until:
             return 0.0
-        return max(0.0, self._clock.started_at + (self._own.held() + cost) / self._per_s - now)
+        return max(0.0, self._clock.started_at + (self._own.used() + cost) / self._per_s - now)
 
     def _through_redis(self, question: Callable[[RedisWindow], T]) -> T | None:
-        """Ask the shared window; None when there is none, or while Redis is away."""
+        """Query the shared window; None if there is none, or while Redis is away."""
         if self._shared is None or self._clock.now() < self._redis_again_at:
             return None
         try:
@@ -160,7 +159,7 @@ class RateLimiter:
 
 
 def sustained_per_s(per_s: float, window_s: int = 10) -> float:
-    """Return how many units a second a limiter of a rate gives over a long time, its margin taken off."""
+    """Return the units a second that a limiter gives in the long run, after its margin."""
     return per_s * window_s / (window_s + MARGIN_S)
 
 
@@ -173,7 +172,7 @@ def limiter_for(
     *,
     paced: bool = False,
 ) -> RateLimiter:
-    """Return the process's one limiter of this name and rate, making it for the first that asks."""
+    """Return this process's limiter of a name and rate, made on first use."""
     key = (name, per_s, window_s, redis_url, clock, paced)
     with _lock:
         if key not in _limiters:
@@ -181,16 +180,16 @@ def limiter_for(
         return _limiters[key]
 
 
-def at_close(ending: Callable[[], None]) -> None:
-    """Have `close_limiters` call `ending` too, for what is built on limiters."""
-    _endings.append(ending)
+def at_close(closer: Callable[[], None]) -> None:
+    """Have `close_limiters` also call `closer`."""
+    _closers.append(closer)
 
 
 def close_limiters() -> None:
-    """Close all connections to Redis and forget the limiters: at the end of a process, and after a fork."""
+    """Close all connections to Redis and drop the limiters: at the end of a process, and after a fork."""
     with _lock:
         for limiter in _limiters.values():
             limiter.close()
         _limiters.clear()
-        for ending in _endings:
-            ending()
+        for closer in _closers:
+            closer()

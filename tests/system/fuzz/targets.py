@@ -114,8 +114,8 @@ class _Replies:
 
 
 def _market(source: Any) -> Callable[[bytes], None]:
-    replies = source._asking._http = _Replies()
-    source.gate.wait = lambda *args, **options: True
+    replies = source._client._http = _Replies()
+    source.circuit.acquire = lambda *args, **options: True
 
     def take(body: bytes) -> None:
         replies.body = body

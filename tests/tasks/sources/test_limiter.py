@@ -1,4 +1,4 @@
-"""The rate that everybody keeps (`tasks/sources/rate_limit/limiter.py`), in memory and on Redis."""
+"""The rate limiter of outside services (`tasks/sources/rate_limit/limiter.py`), in memory and on Redis."""
 
 from __future__ import annotations
 

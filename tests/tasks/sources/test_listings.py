@@ -1,4 +1,4 @@
-"""What the markets say of tokens, and what is believed (`dexscreener.py`, `pairs.py`, `jupiter.py`, `listing.py`)."""
+"""Token listings of both markets (`tasks/sources/market/`): reading answers, choosing pools, failures."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tasks.sources.http import HttpError
 from tasks.sources.market.dexscreener import DexScreener
 from tasks.sources.market.jupiter import Jupiter
 from tasks.sources.market.jupiter import _listings_of as jupiter_listings
-from tasks.sources.market.listing import TokenListing, read_address
+from tasks.sources.market.listing import TokenListing, read_image_url
 from tasks.sources.market.pools import listings_of
 from tasks.sources.market.sources import market_sources
-from tasks.sources.rate_limit.limiter import limiter_for
+from tasks.sources.rate_limit.circuit import circuit_for
 from tests.tasks.sources.scripted_service import KEY, MINT, WALLET, Answer, FakeClock, ScriptedService
 
 JUNK = "7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr"
@@ -238,7 +238,7 @@ def test_what_tells_nothing_is_not_known() -> None:
     [IMAGE, "http://example.com", "HTTPS://example.com/ü.png", "https://[::1]:8080/x", "https://e.com/" + "a" * 486],
 )
 def test_an_image_may_be_anywhere_on_the_web(url: str) -> None:
-    assert read_address(url) == url
+    assert read_image_url(url) == url
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_an_image_may_be_anywhere_on_the_web(url: str) -> None:
     ],
 )
 def test_what_is_no_address_of_an_image_is_none(url: object) -> None:
-    assert read_address(url) is None
+    assert read_image_url(url) is None
 
 
 def assert_valid(listings: dict[str, TokenListing]) -> None:
@@ -351,47 +351,47 @@ def test_anything_but_a_list_is_a_fault_for_a_time(
         Answer({}, 429),
     ],
 )
-def test_faults_for_a_time_close_the_gate(
+def test_temporary_faults_open_the_circuit(
     source: str, answer: Answer, service: ScriptedService, clock: FakeClock, request: pytest.FixtureRequest
 ) -> None:
     asking = request.getfixturevalue(source)
     for _ in range(2):
-        assert asking.gate.take(urgent=True) == 0
+        assert asking.circuit.try_acquire(urgent=True) == 0
         service.answers += [answer]
         with pytest.raises(SourceError) as caught:
             asking.listings([MINT])
         assert not caught.value.permanent
         assert (caught.value.source, str(caught.value).split()[0]) == (asking.name, asking.label)
         clock.time += 1.0 if answer.status == 429 else 0
-    assert asking.gate.take(urgent=True) > 0
+    assert asking.circuit.try_acquire(urgent=True) > 0
     clock.time += 2
-    assert asking.gate.take(urgent=True) == 0
+    assert asking.circuit.try_acquire(urgent=True) == 0
     service.answers += [Answer([])]
     assert asking.listings([MINT]) == {}
-    assert [asking.gate.take(urgent=True) for _ in range(2)] == [0, 0]
+    assert [asking.circuit.try_acquire(urgent=True) for _ in range(2)] == [0, 0]
 
 
 def test_a_refusal_for_good_leaves_the_gate_open(dexscreener: DexScreener, service: ScriptedService) -> None:
     service.default = lambda request: Answer({"error": "no"}, 400)
     for _ in range(3):
-        assert dexscreener.gate.take(urgent=True) == 0
+        assert dexscreener.circuit.try_acquire(urgent=True) == 0
         with pytest.raises(HttpError) as caught:
             dexscreener.listings([MINT])
         assert caught.value.permanent
 
 
-def test_a_429_pauses_all_that_share_the_gate(
+def test_a_429_pauses_all_that_share_the_circuit(
     dexscreener: DexScreener, service: ScriptedService, clock: FakeClock
 ) -> None:
     other = DexScreener(service.url, clock=clock.clock)
-    assert other.gate is dexscreener.gate
+    assert other.circuit is dexscreener.circuit
     service.answers += [Answer({}, 429, {"Retry-After": "9"})]
     with pytest.raises(HttpError):
         dexscreener.listings([MINT])
     clock.time += 8.9
-    assert other.gate.take(urgent=True) > 0
+    assert other.circuit.try_acquire(urgent=True) > 0
     clock.time += 0.2
-    assert other.gate.take(urgent=True) == 0
+    assert other.circuit.try_acquire(urgent=True) == 0
     other.close()
 
 
@@ -459,11 +459,13 @@ def test_sources_come_in_the_order_of_the_settings(service: ScriptedService, cap
 
 
 @pytest.mark.parametrize(("key", "per_s"), [(None, 0.5), (KEY, 1.0)])
-def test_the_gates_name_holds_no_key(service: ScriptedService, clock: FakeClock, key: str | None, per_s: float) -> None:
+def test_the_circuits_name_holds_no_key(
+    service: ScriptedService, clock: FakeClock, key: str | None, per_s: float
+) -> None:
     source = Jupiter(service.url, api_key=key, clock=clock.clock)
     port = urlsplit(service.url).port
-    limiter = source.gate._limiter
-    assert limiter.name.startswith(f"jupiter-127.0.0.1-{port}")
-    assert KEY not in limiter.name
-    assert limiter is limiter_for(limiter.name, per_s, 60, clock=clock.clock)
+    name = source.circuit.name
+    assert name.startswith(f"jupiter-127.0.0.1-{port}")
+    assert KEY not in name
+    assert source.circuit is circuit_for(name, per_s, 60, clock=clock.clock)
     source.close()

@@ -1,4 +1,4 @@
-"""The price of SOL and who is asked for it (`tasks/sources/market/sources.py`, `prices.py`, `dexscreener.py`, `jupiter.py`)."""
+"""The price of SOL (`tasks/sources/market/sources.py`) and the reading of numbers (`numbers.py`)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.measures.well_known import DEFAULT_EXCLUDED, USDC, WSOL
-from tasks.sources.market.names import MOST_MARKS, WELL_KNOWN, clean_name, imitated
+from tasks.sources.market.names import MOST_MARKS, WELL_KNOWN, clean_name, impersonated_token
 from tests.tasks.sources.scripted_service import WALLET
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_text_has_no_name(value: object) -> None:
     ],
 )
 def test_a_symbol_may_pass_for_a_well_known_one(symbol: str | None, known: str | None) -> None:
-    assert imitated(symbol, None, WALLET) == known
+    assert impersonated_token(symbol, None, WALLET) == known
 
 
 @pytest.mark.parametrize(
@@ -149,20 +149,20 @@ def test_a_symbol_may_pass_for_a_well_known_one(symbol: str | None, known: str |
     ],
 )
 def test_a_name_may_pass_for_a_well_known_one(name: str, known: str | None) -> None:
-    assert imitated("DOGE", name, WALLET) == known
+    assert impersonated_token("DOGE", name, WALLET) == known
 
 
 def test_the_symbol_counts_before_the_name() -> None:
-    assert imitated("USDC", "Wrapped SOL", WALLET) == "USDC"
+    assert impersonated_token("USDC", "Wrapped SOL", WALLET) == "USDC"
 
 
 def test_a_well_known_token_imitates_none() -> None:
-    assert imitated("USDC", "USD Coin", USDC) is None
-    assert imitated("USDC", "USD Coin", WSOL) is None
+    assert impersonated_token("USDC", "USD Coin", USDC) is None
+    assert impersonated_token("USDC", "USD Coin", WSOL) is None
     for mint, (symbol, *others) in WELL_KNOWN.items():
         for word in (symbol, *others):
-            assert imitated(word, None, mint) is None
-            assert imitated(word, None, WALLET) == symbol
+            assert impersonated_token(word, None, mint) is None
+            assert impersonated_token(word, None, WALLET) == symbol
 
 
 def test_well_known_addresses_are_addresses() -> None:
@@ -174,5 +174,5 @@ def test_well_known_addresses_are_addresses() -> None:
 @given(st.text(st.characters()) | st.none(), st.text(st.characters()) | st.none())
 def test_whatever_comes_is_compared(symbol: str | None, name: str | None) -> None:
     known = {words[0] for words in WELL_KNOWN.values()}
-    assert imitated(symbol, name, WALLET) in known | {None}
-    assert imitated("x" * 1_000_000, name, WALLET) == imitated(None, name, WALLET)
+    assert impersonated_token(symbol, name, WALLET) in known | {None}
+    assert impersonated_token("x" * 1_000_000, name, WALLET) == impersonated_token(None, name, WALLET)

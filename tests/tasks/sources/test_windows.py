@@ -1,4 +1,4 @@
-"""What counts the permissions (`tasks/sources/rate_limit/windows.py`): clocks that are set, and a Redis that forgets."""
+"""Sliding windows (`tasks/sources/rate_limit/windows.py`): changed clocks, and a Redis that loses its data."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def times(database: redis.Redis, shared: RedisWindow) -> list[float]:
     return [float(stamp) for stamp in database.lrange(shared._window_key, 0, -1)]  # type: ignore[union-attr]
 
 
-def test_the_own_window_tells_when_it_has_room(clock: FakeClock) -> None:
+def test_the_local_window_tells_when_it_has_room(clock: FakeClock) -> None:
     window = LocalWindow(10, 60, clock.clock)
-    assert window.take(4) == 0
+    assert window.acquire(4) == 0
     clock.time += 10
-    assert window.take(6) == 0
-    assert window.take(4) == pytest.approx(50)
-    assert window.take(5) == pytest.approx(60)
+    assert window.acquire(6) == 0
+    assert window.acquire(4) == pytest.approx(50)
+    assert window.acquire(5) == pytest.approx(60)
     assert window.rest_s(2, spare=2) == pytest.approx(50)
     clock.time += 50.1
-    assert window.take(3, spare=1) == 0
-    assert window.take(1, spare=1) > 0
-    assert window.take(1) == 0
-    assert window.take(11) == 60  # will never fit
+    assert window.acquire(3, spare=1) == 0
+    assert window.acquire(1, spare=1) > 0
+    assert window.acquire(1) == 0
+    assert window.acquire(11) == 60  # will never fit
 
 
-def test_the_wall_clock_means_nothing_to_the_own_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wall_clock_means_nothing_to_the_local_window(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = RateLimiter("x", 1, 10, clock=Clock(started_at=-math.inf))
     wall = time.time()
     assert limiter.try_acquire(10) == 0
@@ -58,30 +58,30 @@ def test_the_wall_clock_means_nothing_to_the_own_window(monkeypatch: pytest.Monk
 
 
 def test_the_shared_window_tells_when_it_has_room(shared: RedisWindow, database: redis.Redis) -> None:
-    assert shared.take(6, spare=4) == 0
-    assert 59 < shared.take(1, spare=4) <= 60
-    assert shared.take(4) == 0
-    assert 59 < shared.take(1) <= 60
-    assert shared.take(11) == 60
+    assert shared.acquire(6, spare=4) == 0
+    assert 59 < shared.acquire(1, spare=4) <= 60
+    assert shared.acquire(4) == 0
+    assert 59 < shared.acquire(1) <= 60
+    assert shared.acquire(11) == 60
     assert len(times(database, shared)) == 10
     assert 64_000 < database.pttl(shared._window_key) <= 65_000  # type: ignore[operator]
 
 
 def test_the_shared_window_keeps_a_pace(shared: RedisWindow) -> None:
-    assert [shared.take(1, pace=3, pace_s=20) for _ in range(3)] == [0] * 3
-    assert 19 < shared.take(1, pace=3, pace_s=20) <= 20
-    assert shared.take(1, pace=4, pace_s=20) == 0
-    assert 19 < shared.take(2, pace=4, pace_s=20) <= 20
-    assert shared.take(1) == 0
+    assert [shared.acquire(1, pace=3, pace_s=20) for _ in range(3)] == [0] * 3
+    assert 19 < shared.acquire(1, pace=3, pace_s=20) <= 20
+    assert shared.acquire(1, pace=4, pace_s=20) == 0
+    assert 19 < shared.acquire(2, pace=4, pace_s=20) <= 20
+    assert shared.acquire(1) == 0
 
 
 def test_the_shared_window_moves(shared: RedisWindow, database: redis.Redis) -> None:
     past = time.time() - 59
     database.lpush(shared._window_key, *[past] * 10)
-    assert 0 < shared.take(1) <= 1
+    assert 0 < shared.acquire(1) <= 1
     database.delete(shared._window_key)
     database.lpush(shared._window_key, *[past - 2] * 10)
-    assert shared.take(10) == 0
+    assert shared.acquire(10) == 0
     assert len(times(database, shared)) == 10
 
 
@@ -90,16 +90,16 @@ def test_a_client_whose_clock_is_wrong_counts_like_the_others(
 ) -> None:
     wall = time.time()
     monkeypatch.setattr(time, "time", lambda: wall - 3600)
-    assert shared.take(5) == 0
+    assert shared.acquire(5) == 0
     monkeypatch.setattr(time, "time", lambda: wall + 3600)
-    assert shared.take(6) > 0
-    assert shared.take(5) == 0
+    assert shared.acquire(6) > 0
+    assert shared.acquire(5) == 0
     assert max(abs(at - wall) for at in times(database, shared)) < 600
 
 
 def test_a_redis_whose_clock_was_set_back_blocks_for_one_window(shared: RedisWindow, database: redis.Redis) -> None:
     database.lpush(shared._window_key, *[time.time() + 3600] * 10)
-    assert 59 < shared.take(1) <= 60
+    assert 59 < shared.acquire(1) <= 60
     assert max(times(database, shared)) < time.time() + 60
     assert len(times(database, shared)) == 10
 
@@ -108,25 +108,25 @@ def test_a_redis_whose_clock_was_set_back_still_counts_what_was_taken(
     shared: RedisWindow, database: redis.Redis
 ) -> None:
     database.lpush(shared._window_key, *[time.time() + 3600] * 4)
-    assert shared.take(7) > 0
-    assert shared.take(6) == 0
-    assert shared.take(1) > 0
+    assert shared.acquire(7) > 0
+    assert shared.acquire(6) == 0
+    assert shared.acquire(1) > 0
 
 
 def test_a_lost_window_counts_as_used_at_the_rate(shared: RedisWindow, database: redis.Redis) -> None:
-    assert shared.take(3) == 0
+    assert shared.acquire(3) == 0
     database.delete(shared._window_key)
-    assert 0 < shared.take(1, known=3) <= 6  # ten in sixty seconds
-    assert 23 < shared.take(1, spare=4) <= 30
-    assert shared.take(1, known=9) > 0  # filled once
+    assert 0 < shared.acquire(1, known=3) <= 6  # ten in sixty seconds
+    assert 23 < shared.acquire(1, spare=4) <= 30
+    assert shared.acquire(1, known=9) > 0  # filled once
     stamps = times(database, shared)
     assert [a - b for a, b in zip(stamps, stamps[1:], strict=False)] == pytest.approx([6] * 9)
 
 
 def test_a_window_that_others_filled_is_not_lost(shared: RedisWindow) -> None:
-    assert shared.take(3) == 0
-    assert shared.take(2, known=3) == 0
-    assert shared.take(5, known=0) == 0
+    assert shared.acquire(3) == 0
+    assert shared.acquire(2, known=3) == 0
+    assert shared.acquire(5, known=0) == 0
 
 
 def test_processes_that_redis_fails_meet_again_without_exceeding_the_rate(redis_url: str, clock: FakeClock) -> None:
