@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from tests.support.openapi_check import operations
-from tests.webapp.conftest import address, finish, start, work
+from tests.support.site import address, finish, start, work
 
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "10"))
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -29,18 +29,18 @@ OPERATIONS = sorted({(path, method) for path, method, _ in operations()})
 
 
 @pytest.fixture
-def known(client: FlaskClient, village: list[str]) -> dict[str, list[str]]:
+def known(client: FlaskClient, five_wallets: list[str]) -> dict[str, list[str]]:
     """What there is to ask about: a complete analysis, one that runs, their wallets and jobs."""
-    done, running = finish(client, village), start(client, [address("one"), address("two")])
+    done, running = finish(client, five_wallets), start(client, [address("one"), address("two")])
     work(("enrich",))
     jobs = client.get("/activity.json").json["jobs"]
-    first, second, *others = village
+    first, second, *others = five_wallets
     return {
         "key": [done, running],
         "analysis": [done, running],
         "a": [first],
         "b": [second, *others],
-        "address": [*village, address("one")],
+        "address": [*five_wallets, address("one")],
         "job_id": [job["id"] for job in jobs],
         "mints": [",".join([first, second]), first],
         "min": ["0", "0.5"],

@@ -8,16 +8,16 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, finish, post_form
+from tests.support.site import address, finish, post_form
 from webapp.intake.rows import read
 
 A, B = address("a"), address("b")
 
 
 @pytest.mark.parametrize("sent", [-1, 7, True, {"a": 1}, 1.5])
-def test_a_refresh_with_mints_that_are_no_list_is_refused(client: FlaskClient, village: list[str], sent: Any) -> None:
+def test_a_refresh_whose_mints_are_no_list_is_refused(client: FlaskClient, five_wallets: list[str], sent: Any) -> None:
     """It was a 500: whatever was there was walked through."""
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     answer = client.post(f"/analyses/{key}/refresh", json={"mints": sent})
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "wrong_type"
@@ -40,9 +40,9 @@ def test_a_list_of_nothing_but_comments_is_empty() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "//[", "\\", "http://a]b/"])
-def test_a_header_that_is_no_url_is_none(client: FlaskClient, village: list[str], url: str) -> None:
+def test_a_header_that_is_no_url_is_none(client: FlaskClient, five_wallets: list[str], url: str) -> None:
     """A poll of what has ended was a 500 when htmx's header could not be split, and so was a JSON post."""
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     poll = client.get(f"/analyses/{key}/progress", headers={"HX-Request": "true", "HX-Current-URL": url})
     assert poll.status_code == 286
     assert client.post("/analyses", json={"wallets": [A, B]}, headers={"Origin": url}).status_code == 403
@@ -50,9 +50,9 @@ def test_a_header_that_is_no_url_is_none(client: FlaskClient, village: list[str]
 
 @both_databases
 @pytest.mark.parametrize("value", ["\x00", "a\x00b"])
-def test_a_nul_in_a_query_is_refused(client: FlaskClient, village: list[str], value: str) -> None:
+def test_a_nul_in_a_query_is_refused(client: FlaskClient, five_wallets: list[str], value: str) -> None:
     """PostgreSQL takes no NUL in a text: it was a 500 there, and nothing on SQLite."""
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     paths = [f"/analyses/{key}/pairs", f"/analyses/{key}/wallets", "/activity.json", "/activity", "/tokens"]
     for path in paths:
         answer = client.get(path, query_string={"mints": A, "wallet": value, "state": value, "analysis": value})
@@ -61,8 +61,8 @@ def test_a_nul_in_a_query_is_refused(client: FlaskClient, village: list[str], va
 
 @both_databases
 @pytest.mark.parametrize("value", ["%00", "\ud7ff", "\uffff", "'; --", "9" * 5000])
-def test_a_strange_text_in_a_filter_finds_nothing(client: FlaskClient, village: list[str], value: str) -> None:
-    key = finish(client, village)
+def test_a_strange_text_in_a_filter_finds_nothing(client: FlaskClient, five_wallets: list[str], value: str) -> None:
+    key = finish(client, five_wallets)
     for name in ("pairs", "wallets"):
         path = f"/analyses/{key}/{name}"
         assert client.get(path, query_string={"wallet": value, "find": value}).status_code == 200

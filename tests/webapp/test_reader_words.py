@@ -11,7 +11,7 @@ from tasks.storage import database, wallet_lists
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
 from tasks.storage.models.jobs import Job
 from tests.conftest import both_databases
-from tests.webapp.conftest import finish, post_form, row, start, work
+from tests.support.site import finish, post_form, row, start, work
 from webapp.markup import words
 
 REFUSED = "the RPC service answered error -32602 (Invalid param: Invalid)"
@@ -40,36 +40,36 @@ def test_a_reason_is_told_without_the_codes_of_the_protocol(reason: str | None, 
     assert words.describe_reason(reason) == told
 
 
-def test_a_wallet_that_is_refused_for_good_offers_no_retry(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_wallet_that_is_refused_for_good_offers_no_retry(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     change(key, 0, state="failed", reason=REFUSED)
     for page in (client.get(f"/analyses/{key}").text, client.get(f"/analyses/{key}/wallets").text):
         assert "-32602" not in page
         assert words.REFUSED in page
-        assert f"/wallets/{village[0]}/retry" not in page
+        assert f"/wallets/{five_wallets[0]}/retry" not in page
         assert f'action="/analyses/{key}/retry"' not in page
     assert client.post(f"/analyses/{key}/retry", json={}).status_code == 409, "nor does a program get one"
     assert client.get(f"/analyses/{key}.json").json["wallets"][0]["reason"] == REFUSED, "programs get it as it was"
 
 
-def test_beside_a_refused_wallet_the_others_are_retried(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_beside_a_refused_wallet_the_others_are_retried(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     change(key, 0, state="failed", reason=REFUSED)
     change(key, 1, state="failed", reason=BEHIND)
     page = client.get(f"/analyses/{key}").text
     assert ">Retry 1</button>" in page
-    assert f"/wallets/{village[1]}/retry" in page
+    assert f"/wallets/{five_wallets[1]}/retry" in page
     assert client.post(f"/analyses/{key}/retry", json={}).status_code == 202
     with database.session():
         again = Job.select(Job.target).where(Job.kind == "sync", Job.state == "queued")
-        assert [job.target for job in again] == [village[1]]
+        assert [job.target for job in again] == [five_wallets[1]]
 
 
-def test_a_job_that_was_refused_says_so_plainly(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_job_that_was_refused_says_so_plainly(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
         job = Job.get(Job.kind == "similarity")
-        Job.update(kind="sync", target=village[0], state="failed", error=REFUSED).where(Job.id == job.id).execute()
+        Job.update(kind="sync", target=five_wallets[0], state="failed", error=REFUSED).where(Job.id == job.id).execute()
     page = client.get(f"/activity?analysis={key}").text
     assert "-32602" not in page
     assert "Check its address." in page
@@ -77,13 +77,13 @@ def test_a_job_that_was_refused_says_so_plainly(client: FlaskClient, village: li
 
 @both_databases
 def test_a_wallet_cut_at_the_limit_is_named_and_not_counted_as_complete(
-    client: FlaskClient, village: list[str]
+    client: FlaskClient, five_wallets: list[str]
 ) -> None:
-    key = start(client, village)
+    key = start(client, five_wallets)
     change(key, 2, truncated=True)
     work()
     change(key, 2, truncated=True)
-    name = f"{village[2][:4]}…{village[2][-4:]}"
+    name = f"{five_wallets[2][:4]}…{five_wallets[2][-4:]}"
     with database.session():
         assert wallet_lists.truncated_wallets(row(key).id, 3) == ([2], 1)
         assert wallet_lists.truncated_wallets(row(key).id, 0) == ([], 1)
@@ -96,10 +96,10 @@ def test_a_wallet_cut_at_the_limit_is_named_and_not_counted_as_complete(
     assert "had more history than the limit of" in bar
 
 
-def test_analyses_of_one_name_are_told_apart(client: FlaskClient, village: list[str]) -> None:
+def test_analyses_of_one_name_are_told_apart(client: FlaskClient, five_wallets: list[str]) -> None:
     names = ("Twice", "Twice", "Once")
     for name in names:
-        post_form(client, "/analyses", {"addresses": "\n".join(village), "label": name})
+        post_form(client, "/analyses", {"addresses": "\n".join(five_wallets), "label": name})
     with database.session():
         first, second, _ = Analysis.select().order_by(Analysis.id)
         Analysis.update(created_at=1_760_000_000.0).where(Analysis.id == first.id).execute()
@@ -115,8 +115,8 @@ def test_analyses_of_one_name_are_told_apart(client: FlaskClient, village: list[
     assert ">Once</option>" in options
 
 
-def test_a_provisional_pair_says_that_its_insights_are_still_to_come(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, "So11111111111111111111111111111111111111112"[:-1] + "3"])
+def test_a_provisional_pair_announces_its_insights(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, "So11111111111111111111111111111111111111112"[:-1] + "3"])
     work(["provisional"])
     for path in (f"/analyses/{key}", f"/analyses/{key}/pairs"):
         page = client.get(path).text
@@ -124,8 +124,8 @@ def test_a_provisional_pair_says_that_its_insights_are_still_to_come(client: Fla
         assert '<span class="insight-none">None</span>' not in page
 
 
-def test_the_chips_of_the_activity_count_what_else_was_asked_for(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_the_chips_of_the_activity_count_what_else_was_asked_for(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     page = client.get(f"/activity?analysis={key}").text
     everything = len(client.get(f"/activity.json?analysis={key}").json["jobs"])
     done = len(client.get(f"/activity.json?analysis={key}&state=succeeded").json["jobs"])

@@ -20,7 +20,7 @@ from tasks.sources.market.jupiter import Jupiter
 from tasks.sources.rate_limit.limiter import close_limiters
 from tasks.sources.solana.endpoint import close_connections
 from tasks.storage.models.base import db
-from tests.webapp.conftest import address, start, work
+from tests.support.site import address, start, work
 
 KEY, PASSWORD = "5ecret-key-0123456789", "pa55word-0123456789"
 A, B = address("a"), address("b")

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.servers import ROOT
-from tests.webapp.conftest import buys, finish, mint, sync
+from tests.support.site import buys, finish, mint, sync
 
 EMOJI = re.compile("[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
 SEEN = [*(ROOT / "templates").rglob("*.html"), *(ROOT / "static").glob("*.*"), *(ROOT / "webapp").rglob("*.py")]
@@ -33,8 +33,8 @@ def test_many_shared_tokens_cover_a_hundred_per_cent_and_no_more(client: FlaskCl
     assert max(map(float, shares)) == 100
 
 
-def test_a_wallet_given_twice_is_one_wallet_everywhere(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, [*village, village[0], village[0]])
+def test_a_wallet_given_twice_is_one_wallet_everywhere(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, [*five_wallets, five_wallets[0], five_wallets[0]])
     shape = client.get(f"/analyses/{key}.json").json
     assert len(shape["wallets"]) == shape["summary"]["wallets"] == 5
     assert client.get(f"/analyses/{key}/pairs.json").json["total"] == 10

@@ -13,7 +13,7 @@ from tasks.measures.well_known import DEFAULT_EXCLUDED, USDC
 from tasks.storage import database
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
-from tests.webapp.conftest import KEY, address, buys, post_form, start, sync, token
+from tests.support.site import KEY, address, buys, post_form, start, sync, token
 
 A, B, C = (address(i) for i in range(3))
 GOOD = f"{A},treasury\n{B}\n"

@@ -14,7 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.test import Client, TestResponse
 
 from tasks.settings import configure, current
-from tests.webapp.conftest import address
+from tests.support.site import address
 from webapp.middleware import load_shedding, micro_cache
 
 

@@ -16,7 +16,7 @@ from tasks import metrics
 from tasks.pipeline import workflow
 from tasks.storage import analyses, database
 from tasks.storage.models.analyses import Analysis
-from tests.webapp.conftest import address, post_form, row, start
+from tests.support.site import address, post_form, row, start
 from webapp.middleware import micro_cache
 from webapp.pages import progress
 

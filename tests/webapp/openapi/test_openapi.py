@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.openapi_check import check_answer, check_shape, operations, path_of
-from tests.webapp.conftest import finish, work
+from tests.support.site import finish, work
 from webapp.openapi import document
 
 NOT_JSON = ("static", "vendor_htmx", "favicon")
@@ -40,12 +40,12 @@ def test_what_is_described_is_there(app: Flask) -> None:
         assert set(re.findall(r"{(\w+)}", path)) <= named, path
 
 
-def test_every_route_that_answers_json_is_described(client: FlaskClient, app: Flask, village: list[str]) -> None:
+def test_every_route_that_answers_json_is_described(client: FlaskClient, app: Flask, five_wallets: list[str]) -> None:
     """Ask every route for JSON: what answers with it is in the description, and all posts and `.json` are."""
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     work(("enrich",))
     job_id = client.get(f"/analyses/{key}/enrichment.json").json["jobs"][0]["id"]
-    a, b = village[:2]
+    a, b = five_wallets[:2]
     parts = {"key": key, "a": a, "b": b, "address": a, "job_id": job_id}
     described = {(path, method) for path, method, _ in operations()}
     answering = set()
@@ -55,7 +55,7 @@ def test_every_route_that_answers_json_is_described(client: FlaskClient, app: Fl
         path = path_of(rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             url = re.sub(r"{(\w+)}", lambda part: parts[part[1]], path)
-            sent: dict[str, Any] = {"json": {"wallets": village}} if method == "POST" else {}
+            sent: dict[str, Any] = {"json": {"wallets": five_wallets}} if method == "POST" else {}
             answer = client.open(f"{url}?mints={a}", method=method, headers={"Accept": "application/json"}, **sent)
             assert answer.status_code != 500, path
             if answer.mimetype == "application/json" or method == "POST" or path.endswith(".json"):

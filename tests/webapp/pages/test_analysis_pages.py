@@ -20,7 +20,7 @@ from tasks.storage.models.jobs import Job
 from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Wallet
 from tests.conftest import both_databases
-from tests.webapp.conftest import START_AT, address, buys, finish, mint, post_form, row, start, sync, work
+from tests.support.site import START_AT, address, buys, finish, mint, post_form, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 A, B, C = (address(i) for i in range(3))
@@ -100,8 +100,8 @@ def test_htmx_polls_the_progress_block(client: FlaskClient) -> None:
     assert "<html" in client.get(f"/analyses/{key}/progress").text
 
 
-def test_the_last_poll_puts_the_result_in_the_place_of_the_progress(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village, label="Village")
+def test_the_last_poll_replaces_the_progress_by_the_result(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets, label="Village")
     here = {"HX-Target": "progress", "HX-Current-URL": f"http://localhost/analyses/{key}?x=1#pairs"}
     answer = client.get(f"/analyses/{key}/progress", headers=HTMX | here)
     assert answer.status_code == 286
@@ -114,8 +114,8 @@ def test_the_last_poll_puts_the_result_in_the_place_of_the_progress(client: Flas
     assert "hx-swap-oob" not in client.get(f"/analyses/{key}").text
 
 
-def test_polling_ends_with_286_and_leads_to_the_result(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_polling_ends_with_286_and_leads_to_the_result(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     here = {"HX-Current-URL": f"http://localhost/analyses/{key}/progress"}
     answer = client.get(f"/analyses/{key}/progress", headers=HTMX | here)
     assert answer.status_code == 286
@@ -126,8 +126,8 @@ def test_polling_ends_with_286_and_leads_to_the_result(client: FlaskClient, vill
     assert {stage["state"] for stage in shape["stages"]} == {"done"}
 
 
-def test_a_provisional_result_is_shown_while_wallets_come(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, A])
+def test_a_provisional_result_is_shown_while_wallets_come(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, A])
     work()
     shape = client.get(f"/analyses/{key}.json").json
     assert shape["state"] == "provisional"
@@ -137,8 +137,8 @@ def test_a_provisional_result_is_shown_while_wallets_come(client: FlaskClient, v
     assert client.get(f"/analyses/{key}/pairs.json").json["total"] == 10
 
 
-def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, A])
+def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, A])
     work()
     path, shown = f"/analyses/{key}/progress?shown=", row(key).result_id
     old, new = (client.get(f"{path}{version}", headers=HTMX).text for version in (0, shown))
@@ -146,8 +146,8 @@ def test_a_poll_brings_a_newer_result_than_the_page_shows(client: FlaskClient, v
     assert f'value="{shown}"' not in new
 
 
-def test_the_stages_say_what_is_being_done(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, A])
+def test_the_stages_say_what_is_being_done(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, A])
     path = f"/analyses/{key}/progress"
     for name in ("Read wallets", "Compare pairs", "Find clusters", "Name and price tokens"):
         assert name in client.get(path).text
@@ -167,9 +167,9 @@ def test_the_stages_say_what_is_being_done(client: FlaskClient, village: list[st
     assert re.search(r"<title>8[0-9] % ·", client.get(f"/analyses/{key}").text)
 
 
-def test_the_progress_of_what_is_complete_promises_no_more(client: FlaskClient, village: list[str]) -> None:
-    text = client.get(f"/analyses/{finish(client, village)}/progress").text
-    pairs = len(village) * (len(village) - 1) // 2
+def test_the_progress_of_what_is_complete_promises_no_more(client: FlaskClient, five_wallets: list[str]) -> None:
+    text = client.get(f"/analyses/{finish(client, five_wallets)}/progress").text
+    pairs = len(five_wallets) * (len(five_wallets) - 1) // 2
     assert f"{pairs} pairs" in text
     assert "so far" not in text
 
@@ -187,10 +187,10 @@ def test_a_poll_of_a_vanished_analysis_ends_and_shows_why(client: FlaskClient) -
 
 
 def test_what_the_input_left_out_is_read_only_where_it_is_shown(
-    client: FlaskClient, village: list[str], monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, five_wallets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = finish(client, village)
-    a, b = village[:2]
+    key = finish(client, five_wallets)
+    a, b = five_wallets[:2]
 
     def forbidden(analysis_id: int) -> None:
         raise AssertionError("the input was read")
@@ -216,7 +216,7 @@ def test_very_many_lines_left_out_are_shown_in_part(
     assert len(client.get(f"/analyses/{key}.json").json["rejected"]) == rejected
 
 
-def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village: list[str]) -> None:
+def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, five_wallets: list[str]) -> None:
     folder = pathlib.Path(str(client.application.template_folder))
     macros = "".join(path.read_text() for path in [*folder.glob("macros/*.html"), folder / "base.html"])
     unread: list[str] = []
@@ -226,7 +226,7 @@ def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village
         keys = {*context, *(context.get("progress") or ())} - {"g", "request", "session", "csrf_meta_tag"}
         unread.extend(f"{template.name}: {key}" for key in keys if not re.search(rf"\b{key}\b", source))
 
-    key, (a, b) = finish(client, village), village[:2]
+    key, (a, b) = finish(client, five_wallets), five_wallets[:2]
     with template_rendered.connected_to(check, client.application):
         for path in ("", "/progress", "/pairs", f"/pairs/{a}/{b}", f"/wallets/{a}", "/enrichment", "/tokens"):
             client.get(f"/analyses/{key}{path}")
@@ -243,8 +243,8 @@ def test_pages_are_given_only_what_a_template_reads(client: FlaskClient, village
 # Its end
 
 
-def test_a_complete_analysis_in_json(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_complete_analysis_in_json(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     shape = client.get(f"/analyses/{key}.json").json
     assert shape["finished_at"].endswith("Z")
     assert set(shape["sol_usd"]) == {"source", "days"}
@@ -261,8 +261,8 @@ def test_a_complete_analysis_in_json(client: FlaskClient, village: list[str]) ->
     assert {"wallets": 4, "mints": 1} in sums["token_frequency"]
 
 
-def test_a_complete_analysis_on_its_page(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village, label="Village")
+def test_a_complete_analysis_on_its_page(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets, label="Village")
     page = client.get(f"/analyses/{key}").text
     assert "Village" in page
     assert 'id="summary"' in page
@@ -278,8 +278,8 @@ def test_a_complete_analysis_on_its_page(client: FlaskClient, village: list[str]
 
 
 @pytest.mark.parametrize(("target", "mark"), [("pairs-card", 'id="pairs-card"'), ("tokens-card", 'id="tokens-card"')])
-def test_htmx_gets_the_card_it_asks_for(client: FlaskClient, village: list[str], target: str, mark: str) -> None:
-    key = finish(client, village)
+def test_htmx_gets_the_card_it_asks_for(client: FlaskClient, five_wallets: list[str], target: str, mark: str) -> None:
+    key = finish(client, five_wallets)
     text = client.get(f"/analyses/{key}", headers=HTMX | {"HX-Target": target}).text
     assert text.strip().startswith("<section")
     assert mark in text
@@ -292,8 +292,8 @@ def test_restoring_history_and_boosting_get_the_whole_page(client: FlaskClient) 
         assert "<html" in client.get(f"/analyses/{key}", headers=HTMX | extra).text
 
 
-def test_a_wallet_that_failed_is_named_with_its_reason(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, A, "nonsense"])
+def test_a_wallet_that_failed_is_named_with_its_reason(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, A, "nonsense"])
     claim = claimed("sync", A)
     with database.session(), database.write():
         Wallet.update(state="failed", reason="The endpoint refused.").where(Wallet.address == A).execute()
@@ -318,13 +318,13 @@ def row_id(key: str) -> int:
     return int(Analysis.get(Analysis.key == key).id)
 
 
-def test_tokens_are_shown_as_the_registry_knows_them(client: FlaskClient, village: list[str]) -> None:
+def test_tokens_are_shown_as_the_registry_knows_them(client: FlaskClient, five_wallets: list[str]) -> None:
     with database.session():
         now = database.now_s()
         known = {"status": "resolved", "symbol": "<b>X</b>", "name": "Ex", "price_usd": 1.5}
         Token.update(**known, last_updated=now - 10_000).where(Token.mint == mint(0)).execute()
         assert tokens.known_mints([mint(0)])
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     page = client.get(f"/analyses/{key}").text
     assert "&lt;b&gt;X&lt;/b&gt;" in page
     assert "<b>X" not in page
@@ -363,21 +363,21 @@ def test_a_failed_wallet_is_tried_again_in_the_running_analysis(client: FlaskCli
         assert Job.get(Job.target == A, Job.state == "queued").tier == priority.USER
 
 
-def test_a_complete_analysis_is_left_alone_by_a_retry(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_complete_analysis_is_left_alone_by_a_retry(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
-        analyses.set_wallet_state(workflow.wallet_of(village[0]).id, [row_id(key)], "partial")
-    answer = client.post(f"/analyses/{key}/wallets/{village[0]}/retry", json={})
+        analyses.set_wallet_state(workflow.wallet_of(five_wallets[0]).id, [row_id(key)], "partial")
+    answer = client.post(f"/analyses/{key}/wallets/{five_wallets[0]}/retry", json={})
     assert answer.status_code == 202
     assert answer.json["id"] != key
     assert client.get(answer.json["url"] + ".json").json["parent"] == key
     assert client.get(f"/analyses/{key}.json").json["state"] == "complete"
 
 
-def test_all_incomplete_wallets_are_tried_again_at_once(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_all_incomplete_wallets_are_tried_again_at_once(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
-        for one, state in zip(village[:2], ("failed", "partial"), strict=True):
+        for one, state in zip(five_wallets[:2], ("failed", "partial"), strict=True):
             analyses.set_wallet_state(workflow.wallet_of(one).id, [row_id(key)], state)
     page = client.get(f"/analyses/{key}").text
     assert "Retry both" in page
@@ -387,7 +387,7 @@ def test_all_incomplete_wallets_are_tried_again_at_once(client: FlaskClient, vil
     assert client.get(f"{answer.json['url']}.json").json["parent"] == key
     with database.session():
         again = Job.select(Job.target).where(Job.kind == "sync", Job.state == "queued")
-        assert {job.target for job in again} == set(village[:2])
+        assert {job.target for job in again} == set(five_wallets[:2])
 
 
 def test_in_a_running_analysis_all_are_tried_again_in_place(client: FlaskClient) -> None:
@@ -401,8 +401,8 @@ def test_in_a_running_analysis_all_are_tried_again_in_place(client: FlaskClient)
     assert {one["state"] for one in client.get(f"/analyses/{key}.json").json["wallets"]} == {"waiting"}
 
 
-def test_with_nothing_to_try_again_a_retry_of_all_is_a_conflict(client: FlaskClient, village: list[str]) -> None:
-    assert post_form(client, f"/analyses/{finish(client, village)}/retry").status_code == 409
+def test_with_nothing_to_try_again_a_retry_of_all_is_a_conflict(client: FlaskClient, five_wallets: list[str]) -> None:
+    assert post_form(client, f"/analyses/{finish(client, five_wallets)}/retry").status_code == 409
 
 
 def test_by_htmx_a_retry_answers_with_the_progress(client: FlaskClient) -> None:
@@ -418,9 +418,9 @@ def test_by_htmx_a_retry_answers_with_the_progress(client: FlaskClient) -> None:
     assert 'id="wallet-progress"' in client.get(answer.location, headers=headers).text
 
 
-def test_a_good_wallet_is_not_tried_again(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
-    assert post_form(client, f"/analyses/{key}/wallets/{village[0]}/retry").status_code == 409
+def test_a_good_wallet_is_not_tried_again(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
+    assert post_form(client, f"/analyses/{key}/wallets/{five_wallets[0]}/retry").status_code == 409
     assert post_form(client, f"/analyses/{key}/wallets/{A}/retry").status_code == 404
 
 

@@ -14,7 +14,7 @@ from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, finish, mint, post_form, start, token
+from tests.support.site import address, finish, mint, post_form, start, token
 
 HTMX = {"HX-Request": "true"}
 A, B = address("a"), address("b")
@@ -23,9 +23,9 @@ MINTS = [mint(i) for i in (0, 1, 2, 3, 4, 5, 20, 21, 22)]
 
 
 @pytest.fixture
-def key(client: FlaskClient, village: list[str]) -> str:
+def key(client: FlaskClient, five_wallets: list[str]) -> str:
     """A complete analysis of nine tokens that nobody has looked up, with its enrichment waiting."""
-    return finish(client, village)
+    return finish(client, five_wallets)
 
 
 def settle(status: str = "resolved", **change: Any) -> None:
@@ -240,8 +240,8 @@ def test_the_upkeep_of_the_registry_has_a_name_that_is_no_secret(client: FlaskCl
         assert "all tokens" in page
 
 
-def test_the_page_leads_to_the_tokens_of_each_state(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_the_page_leads_to_the_tokens_of_each_state(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session(), database.write():
         Token.update(status="failed", last_error="It refused.").where(Token.mint == mint(1)).execute()
     page = client.get(f"/analyses/{key}/enrichment").text

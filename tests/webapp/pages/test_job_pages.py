@@ -14,7 +14,7 @@ from tasks.jobs import claims
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, post_form, start, sync, work
+from tests.support.site import address, buys, finish, post_form, start, sync, work
 from webapp.markup.labels import JOB_KINDS
 from webapp.pages.jobs import STATES
 from webapp.presenters import jobs
@@ -60,8 +60,8 @@ def test_a_poll_of_a_vanished_job_ends_and_shows_why(client: FlaskClient) -> Non
     assert client.get(f"/jobs/{'0' * 32}").status_code == 404
 
 
-def test_every_kind_of_job_has_one_name(client: FlaskClient, village: list[str]) -> None:
-    finish(client, village)
+def test_every_kind_of_job_has_one_name(client: FlaskClient, five_wallets: list[str]) -> None:
+    finish(client, five_wallets)
     page = client.get("/activity").text
     assert '<option value="similarity">Compare pairs</option>' in page
     assert ">Compare pairs</a>" in page
@@ -119,8 +119,8 @@ def test_the_log_is_paged_and_filtered(client: FlaskClient) -> None:
         assert client.get(f"/activity.json?{query}").status_code == 400
 
 
-def test_every_job_comes_to_its_end(client: FlaskClient, village: list[str]) -> None:
-    finish(client, village)
+def test_every_job_comes_to_its_end(client: FlaskClient, five_wallets: list[str]) -> None:
+    finish(client, five_wallets)
     states = {job["kind"]: job["state"] for job in only(client)}
     assert states.pop("enrich") == "queued", "nobody does enrichment in this test"
     assert set(states.values()) == {"succeeded"}
@@ -206,8 +206,8 @@ def outcomes(page: str) -> list[str]:
     return [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in cells]
 
 
-def test_every_job_of_the_log_says_where_it_stands(client: FlaskClient, village: list[str]) -> None:
-    finish(client, village)
+def test_every_job_of_the_log_says_where_it_stands(client: FlaskClient, five_wallets: list[str]) -> None:
+    finish(client, five_wallets)
     start(client, [A, B])
     failed_job(A)
     told = outcomes(client.get("/activity").text)
@@ -277,8 +277,8 @@ def state_of(client: FlaskClient, key: str, wallet: str) -> tuple[str, str | Non
     return next((one["state"], one["reason"]) for one in shape["wallets"] if one["address"] == wallet)
 
 
-def test_a_cancelled_sync_lets_its_analysis_go_on(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, [*village, A])
+def test_a_cancelled_sync_lets_its_analysis_go_on(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, [*five_wallets, A])
     answer = client.post(f"/jobs/{job_of(A)}/cancel", json={})
     assert answer.status_code == 200
     assert answer.json["state"] == "cancelled"
@@ -312,8 +312,8 @@ def test_a_job_that_another_analysis_waits_for_goes_on(app: Flask) -> None:
     assert again.status_code == 409
 
 
-def test_cancelling_the_comparison_cancels_the_analysis(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, village)
+def test_cancelling_the_comparison_cancels_the_analysis(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, five_wallets)
     assert client.post(f"/jobs/{job_of(key)}/cancel", json={}).status_code == 200
     assert client.get(f"/analyses/{key}.json").json["state"] == "cancelled"
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from tasks.storage import database, map_queries
 from tasks.storage.models.results import Pair, Result, ResultWallet
 from tests.conftest import both_databases
-from tests.webapp.conftest import buys, finish, row, start, sync, work
+from tests.support.site import buys, finish, row, start, sync, work
 from webapp.presenters import maps
 
 HTMX = {"HX-Request": "true"}

@@ -22,7 +22,7 @@ from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.operations import Counter, Heartbeat
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, start, sync
+from tests.support.site import address, buys, finish, start, sync
 from webapp.middleware import load_shedding
 
 TOKEN = "operator-token-1234"

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, start, sync, work
+from tests.support.site import address, buys, finish, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 CARD = {**HTMX, "HX-Target": "pairs-card"}
@@ -32,8 +32,8 @@ def many(client: FlaskClient, count: int = 9) -> str:
     return finish(client, [sync(f"many {i}", buys(1, 2, 3)) for i in range(count)])
 
 
-def test_result_and_list_show_the_same_card(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_result_and_list_show_the_same_card(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     query = "?sort=capital&min=0.5"
     inside = card_of(client.get(f"/analyses/{key}{query}").text)
     alone = card_of(client.get(f"/analyses/{key}/pairs{query}").text)
@@ -45,15 +45,15 @@ def test_result_and_list_show_the_same_card(client: FlaskClient, village: list[s
     assert "data-endless" not in inside
 
 
-def test_htmx_gets_the_card_alone(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_htmx_gets_the_card_alone(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     text = client.get(f"/analyses/{key}/pairs?insight=very_high_similarity", headers=CARD).text
     assert text.strip().startswith("<section")
     assert positions(text) == [1]
 
 
-def test_a_list_of_a_running_analysis_has_no_filters(client: FlaskClient, village: list[str]) -> None:
-    key = start(client, village)
+def test_a_list_of_a_running_analysis_has_no_filters(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = start(client, five_wallets)
     work(["provisional"])
     text = card_of(client.get(f"/analyses/{key}").text)
     assert "pair-filter" not in text
@@ -84,8 +84,8 @@ def link(text: str, rel: str) -> str:
     return found[1].replace("&amp;", "&")
 
 
-def test_another_sort_forgets_the_least_of_the_old_one(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_another_sort_forgets_the_least_of_the_old_one(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     text = client.get(f"/analyses/{key}/pairs?sort=matched&min=2&insight=very_high_similarity").text
     heads = re.findall(r'pair-head-\d"><a href="([^"]+)"', text)
     assert heads
@@ -120,8 +120,8 @@ def test_the_parts_of_a_score_add_up_to_it(client: FlaskClient, score: str) -> N
     assert f"{score.capitalize()} {whole:.2f}, by token" in text or whole > 0.99
 
 
-def test_without_htmx_a_score_leads_to_the_table_of_the_pair(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_without_htmx_a_score_leads_to_the_table_of_the_pair(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     answer = client.get(f"/analyses/{key}/pairs/{ONE}/{TWO}/contributions?score=behavioural")
     assert answer.status_code == 303
     assert answer.location == f"/analyses/{key}/pairs/{ONE}/{TWO}?sort=behavioural#tokens"
@@ -131,8 +131,8 @@ def test_without_htmx_a_score_leads_to_the_table_of_the_pair(client: FlaskClient
     assert client.get(f"/analyses/{key}/pairs/{TWO}/{ONE}/contributions?score=capital").status_code == 308
 
 
-def test_a_score_without_data_is_no_button(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_score_without_data_is_no_button(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     text = client.get(f"/analyses/{key}/pairs?wallet={address('few')}").text
     assert "score-button" not in text
     assert text.count("not enough data") >= 4

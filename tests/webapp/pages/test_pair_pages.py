@@ -15,7 +15,7 @@ from tasks.storage.models.base import db
 from tasks.storage.models.results import Pair, Result
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, mint, row, start, sync, work
+from tests.support.site import address, buys, finish, mint, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 A, B = sorted([address("a"), address("b")])
@@ -40,8 +40,8 @@ def walk(client: FlaskClient, path: str) -> list[tuple[str, str]]:
 # The list
 
 
-def test_pairs_in_json(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_pairs_in_json(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     shape = client.get(f"/analyses/{key}/pairs.json").json
     assert set(shape) == {"pairs", "next", "total", "provenance"}
     assert shape["total"] == 10
@@ -74,10 +74,10 @@ def test_paging_gives_every_pair_once_under_ties_and_unknowns(client: FlaskClien
 
 
 @both_databases
-def test_pairs_may_be_narrowed(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_pairs_may_be_narrowed(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     path = f"/analyses/{key}/pairs.json"
-    mine = client.get(f"{path}?wallet={village[0]}").json
+    mine = client.get(f"{path}?wallet={five_wallets[0]}").json
     assert mine["total"] == len(mine["pairs"]) == 4
     high = client.get(f"{path}?min=0.9").json
     assert high["total"] == 1
@@ -102,22 +102,22 @@ def test_pairs_may_be_narrowed(client: FlaskClient, village: list[str]) -> None:
         "insight=magic", "cluster=x",
     ],
 )  # fmt: skip
-def test_a_query_that_cannot_be_is_refused(client: FlaskClient, village: list[str], query: str) -> None:
-    key = finish(client, village)
+def test_a_query_that_cannot_be_is_refused(client: FlaskClient, five_wallets: list[str], query: str) -> None:
+    key = finish(client, five_wallets)
     answer = client.get(f"/analyses/{key}/pairs.json?{query}")
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "invalid_input"
     assert client.get(f"/analyses/{key}/pairs?{query}").status_code == 400
 
 
-def test_a_refused_sort_names_those_there_are(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_refused_sort_names_those_there_are(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     message = client.get(f"/analyses/{key}/pairs.json?sort=shared").json["error"]["message"]
     assert "overall, behavioural, capital, overlap, lift, matched" in message
 
 
-def test_a_wallet_that_is_not_in_the_analysis(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_wallet_that_is_not_in_the_analysis(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     assert client.get(f"/analyses/{key}/pairs.json?wallet={A}").status_code == 404
     page = client.get(f"/analyses/{key}/pairs?wallet={A}")
     assert page.status_code == 200
@@ -132,8 +132,8 @@ def test_without_a_result_there_are_no_pairs_yet(client: FlaskClient) -> None:
     assert "No pair yet" in client.get(f"/analyses/{key}/pairs").text
 
 
-def test_the_page_of_pairs_and_its_rows_for_htmx(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_the_page_of_pairs_and_its_rows_for_htmx(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     page = client.get(f"/analyses/{key}/pairs?limit=4").text
     assert page.count('<li class="pair"') == 4
     assert "limit=4" in page
@@ -142,8 +142,8 @@ def test_the_page_of_pairs_and_its_rows_for_htmx(client: FlaskClient, village: l
     assert rows.count('<li class="pair"') == 4
 
 
-def test_the_page_finds_a_wallet_by_its_label(client: FlaskClient, village: list[str]) -> None:
-    wallets = [{"address": one, "label": f"Desk {i}"} for i, one in enumerate(village)]
+def test_the_page_finds_a_wallet_by_its_label(client: FlaskClient, five_wallets: list[str]) -> None:
+    wallets = [{"address": one, "label": f"Desk {i}"} for i, one in enumerate(five_wallets)]
     key = client.post("/analyses", json={"wallets": wallets}).json["id"]
     work()
     page = client.get(f"/analyses/{key}/pairs?wallet=desk%203").text
@@ -151,8 +151,8 @@ def test_the_page_finds_a_wallet_by_its_label(client: FlaskClient, village: list
     assert "Desk 3" in page
 
 
-def test_links_of_a_page_keep_nothing_but_list_parameters(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_links_of_a_page_keep_nothing_but_list_parameters(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     answer = client.get(f"/analyses/{key}/pairs?limit=2&_external=1&_scheme=x&endpoint=y&key=z&_anchor=q")
     assert answer.status_code == 200
 
@@ -224,25 +224,27 @@ def test_a_file_whose_result_is_deleted_meanwhile_breaks_off(
 
 
 def test_a_file_whose_result_was_deleted_before_its_first_row_is_no_empty_file(
-    client: FlaskClient, village: list[str]
+    client: FlaskClient, five_wallets: list[str]
 ) -> None:
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     with database.session():
         retention.drop_result(int(row(key).result_id))
     with pytest.raises(pairs.Gone):
         client.get(f"/analyses/{key}/pairs.csv")
 
 
-def test_a_mark_of_another_list_is_refused_and_the_page_begins_again(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_cursor_of_another_list_is_refused_and_the_page_starts_again(
+    client: FlaskClient, five_wallets: list[str]
+) -> None:
+    key = finish(client, five_wallets)
     path = f"/analyses/{key}/pairs"
     after = client.get(f"{path}.json?limit=4").json["next"]
     assert client.get(f"{path}.json?limit=4&after={after}").status_code == 200
-    for other in ("sort=capital", "min=0.1", f"wallet={village[0]}", "cluster=1", "edges=yes"):
+    for other in ("sort=capital", "min=0.1", f"wallet={five_wallets[0]}", "cluster=1", "edges=yes"):
         answer = client.get(f"{path}.json?{other}&after={after}")
         assert answer.status_code == 400
         assert "start again" in answer.json["error"]["message"]
-    other_key = finish(client, village[:4])
+    other_key = finish(client, five_wallets[:4])
     assert client.get(f"/analyses/{other_key}/pairs.json?after={after}").status_code == 400
     page = client.get(f"/analyses/{other_key}/pairs?limit=4&after={after}")
     assert page.status_code == 200
@@ -257,8 +259,8 @@ def test_a_mark_of_another_list_is_refused_and_the_page_begins_again(client: Fla
 # One pair
 
 
-def test_a_pair_in_json(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_pair_in_json(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     a, b = sorted([address("alike 1"), address("half")])
     shape = client.get(f"/analyses/{key}/pairs/{a}/{b}.json").json
     assert {"tokens", "matches", "for", "against", "next", "insights", "overall"} <= set(shape)
@@ -287,12 +289,12 @@ def shape_part(shape: Any, which: str) -> float:
     return float(next(one["contribution_capital"] for one in shape["tokens"] if one["mint"] == which))
 
 
-def test_a_token_is_stale_after_its_time(client: FlaskClient, village: list[str]) -> None:
+def test_a_token_is_stale_after_its_time(client: FlaskClient, five_wallets: list[str]) -> None:
     with database.session():
         now = database.now_s()
         Token.update(status="resolved", last_updated=now - 5).where(Token.mint == mint(0)).execute()
         Token.update(status="resolved", last_updated=now - 901).where(Token.mint == mint(1)).execute()
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     a, b = sorted([address("alike 1"), address("alike 2")])
     found = {one["mint"]: one["token"] for one in client.get(f"/analyses/{key}/pairs/{a}/{b}.json").json["tokens"]}
     assert (found[mint(0)]["stale"], found[mint(1)]["stale"]) == (False, True)
@@ -300,28 +302,31 @@ def test_a_token_is_stale_after_its_time(client: FlaskClient, village: list[str]
 
 
 @pytest.mark.parametrize("suffix", ["", ".json", ".csv"])
-def test_a_reversed_pair_leads_to_the_pair(client: FlaskClient, village: list[str], suffix: str) -> None:
-    key = finish(client, village)
-    a, b = village[:2]
+def test_a_reversed_pair_leads_to_the_pair(client: FlaskClient, five_wallets: list[str], suffix: str) -> None:
+    key = finish(client, five_wallets)
+    a, b = five_wallets[:2]
     answer = client.get(f"/analyses/{key}/pairs/{b}/{a}{suffix}?limit=3&key=x&a=y")
     assert answer.status_code == 308
     assert answer.location == f"/analyses/{key}/pairs/{a}/{b}{suffix}?limit=3&key=x&a=y"
     assert client.get(answer.location).status_code == 200
 
 
-def test_a_pair_that_was_not_kept_is_said_to_be_so(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_pair_that_was_not_kept_is_said_to_be_so(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
         Pair.delete().where(Pair.result_id == row(key).result_id, Pair.wallet_a == 0, Pair.wallet_b == 1).execute()
-    answer = client.get(f"/analyses/{key}/pairs/{village[0]}/{village[1]}.json")
+    answer = client.get(f"/analyses/{key}/pairs/{five_wallets[0]}/{five_wallets[1]}.json")
     assert answer.status_code == 404
     assert answer.json["error"]["code"] == "not_kept"
-    assert client.get(f"/analyses/{key}/pairs/{village[0]}/{village[1]}.csv").status_code == 404
+    assert client.get(f"/analyses/{key}/pairs/{five_wallets[0]}/{five_wallets[1]}.csv").status_code == 404
 
 
-def test_a_pair_needs_two_wallets_of_the_analysis(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
-    for a, b in ((village[0], village[0]), (village[0], A) if village[0] < A else (A, village[0])):
+def test_a_pair_needs_two_wallets_of_the_analysis(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
+    for a, b in (
+        (five_wallets[0], five_wallets[0]),
+        (five_wallets[0], A) if five_wallets[0] < A else (A, five_wallets[0]),
+    ):
         assert client.get(f"/analyses/{key}/pairs/{a}/{b}.json").json["error"]["code"] == "not_found"
     assert client.get(f"/analyses/{key}/pairs/short/{A}.json").status_code == 404
 
@@ -346,19 +351,19 @@ def test_the_tokens_of_a_pair_come_ten_at_a_time(client: FlaskClient) -> None:
     assert 'rel="prev"' in page
 
 
-def test_the_page_of_a_pair_and_its_blocks(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
-    path = f"/analyses/{key}/pairs/{village[0]}/{village[1]}"
+def test_the_page_of_a_pair_and_its_blocks(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
+    path = f"/analyses/{key}/pairs/{five_wallets[0]}/{five_wallets[1]}"
     page = client.get(path).text
     assert "<html" in page
-    assert village[0] in page
+    assert five_wallets[0] in page
     opened = client.get(path, headers=HTMX).text
     assert 'class="evidence"' in opened
     assert "<html" not in opened
 
 
-def test_a_pair_as_csv(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_pair_as_csv(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
         Token.update(symbol="=EVIL", name="@me").where(Token.mint == mint(0)).execute()
     a, b = sorted([address("alike 1"), address("alike 2")])

@@ -11,7 +11,7 @@ from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.wallets import Wallet
 from tests.conftest import both_databases
-from tests.webapp.conftest import KEY, address, buys, finish, mint, post_form, row, start, sync, work
+from tests.support.site import KEY, address, buys, finish, mint, post_form, row, start, sync, work
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tasks.storage import database, pairs
 from tasks.storage.models.base import db
 from tasks.storage.models.results import Pair, Result, ResultCluster, ResultWallet
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, mint, row, start, sync, work
+from tests.support.site import address, buys, finish, mint, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 DAY_S = 86_400

@@ -11,14 +11,14 @@ from flask.testing import FlaskClient
 from tasks.storage import database
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, finish, mint, start
+from tests.support.site import address, finish, mint, start
 
 HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def key(client: FlaskClient, village: list[str]) -> str:
-    return finish(client, village)
+def key(client: FlaskClient, five_wallets: list[str]) -> str:
+    return finish(client, five_wallets)
 
 
 def walked(client: FlaskClient, path: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from tasks.measures.well_known import USDC
 from tasks.storage import database, tokens
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, mint, sync
+from tests.support.site import address, buys, finish, mint, sync
 
 HTMX = {"HX-Request": "true"}
 CELL = re.compile(r'hx-swap-oob="outerHTML:\.(token|price)-(\w+)"')
@@ -109,9 +109,9 @@ def test_a_mint_asked_for_twice_comes_once(client: FlaskClient) -> None:
     assert len(CELL.findall(answer.text)) == 2
 
 
-def test_a_cell_looks_the_same_wherever_it_is(client: FlaskClient, village: list[str]) -> None:
+def test_a_cell_looks_the_same_wherever_it_is(client: FlaskClient, five_wallets: list[str]) -> None:
     register(**{mint(i): RESOLVED | {"symbol": f"S{i}"} for i in range(6)})
-    key, (a, b) = finish(client, village), sorted([address("alike 1"), address("alike 2")])
+    key, (a, b) = finish(client, five_wallets), sorted([address("alike 1"), address("alike 2")])
     pages = [client.get(f"/analyses/{key}{path}").text for path in ("", f"/pairs/{a}/{b}", f"/wallets/{a}")]
     swap = poll(client, mint(0)).text.replace(f' hx-swap-oob="outerHTML:.token-{mint(0)}"', "")
     cell = swap[: swap.index('<span class="price')]
@@ -303,9 +303,9 @@ def test_nothing_in_a_swapped_cell_takes_the_focus_but_retry(client: FlaskClient
     assert focusable[0][1]["form"] == "refresh-form"
 
 
-def test_pages_ask_for_the_cells_that_they_show_as_awaited(client: FlaskClient, village: list[str]) -> None:
+def test_pages_ask_for_the_cells_that_they_show_as_awaited(client: FlaskClient, five_wallets: list[str]) -> None:
     register(**{mint(i): RESOLVED for i in range(4)})
-    key, (a, b) = finish(client, village), sorted([address("alike 1"), address("half")])
+    key, (a, b) = finish(client, five_wallets), sorted([address("alike 1"), address("half")])
     page = client.get(f"/analyses/{key}").text
     asked = re.search(r'hx-get="/tokens\?mints=([^"]+)" hx-trigger="every 2s, ask" hx-swap="none"', page)
     assert asked
@@ -317,8 +317,8 @@ def test_pages_ask_for_the_cells_that_they_show_as_awaited(client: FlaskClient, 
     assert f'hx-get="/tokens?mints={mint(4)}' in client.get(f"/analyses/{key}/wallets/{address('half')}").text
 
 
-def test_scores_are_on_the_page_before_any_token_is_known(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_scores_are_on_the_page_before_any_token_is_known(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
         assert {row.status for row in Token.select(Token.status)} == {"pending"}
     page = client.get(f"/analyses/{key}").text
@@ -333,7 +333,7 @@ def test_a_poll_does_not_touch_the_cookie(client: FlaskClient) -> None:
 
 
 def test_the_list_of_tokens_counts_them_and_offers_a_retry_only_where_it_can_be_sent(
-    client: FlaskClient, village: list[str]
+    client: FlaskClient, five_wallets: list[str]
 ) -> None:
     failed = {"status": "failed", "last_error": "the market answered 503"}
     register(**{mint(0): RESOLVED | {"liquidity_usd": 1_234.0}, mint(1): failed})
@@ -344,7 +344,7 @@ def test_the_list_of_tokens_counts_them_and_offers_a_retry_only_where_it_can_be_
     assert "$1,234" in page
     assert 'id="refresh-form"' not in page
     assert "price-retry" not in page, "the button would have no form"
-    key = finish(client, village)
+    key = finish(client, five_wallets)
     named = client.get(f"{path}&analysis={key}").text
     assert f'action="/analyses/{key}/refresh"' in named
     assert "price-retry" in named

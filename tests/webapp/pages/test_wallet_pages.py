@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tasks.measures.well_known import DEFAULT_EXCLUDED, USDS
-from tests.webapp.conftest import START_AT, address, buys, finish, mint, start, sync
+from tests.support.site import START_AT, address, buys, finish, mint, start, sync
 
 HTMX = {"HX-Request": "true"}
 
@@ -191,8 +191,8 @@ def test_a_wallet_without_trades_says_so(client: FlaskClient) -> None:
     assert "No buy with a known price, so no weights." in page
 
 
-def test_the_closest_wallets_carry_their_insight(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_the_closest_wallets_carry_their_insight(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     page = client.get(f"/analyses/{key}/wallets/{address('alike 1')}").text
     rows = re.findall(r'<li class="row closest-row">.*?</li>', page, re.DOTALL)
     assert len(rows) == 4

@@ -12,7 +12,7 @@ from tasks.storage import database, results, wallet_lists
 from tasks.storage.models.analyses import AnalysisWallet
 from tasks.storage.wallet_lists import WalletFilters
 from tests.conftest import both_databases
-from tests.webapp.conftest import address, buys, finish, row, start, sync, work
+from tests.support.site import address, buys, finish, row, start, sync, work
 from webapp.presenters import wallet_table
 
 HTMX = {"HX-Request": "true", "HX-Target": "wallets"}
@@ -51,8 +51,8 @@ def test_the_page_of_an_analysis_shows_the_first_wallets_and_leads_to_all(client
     assert f'<a href="/analyses/{key}/wallets">All wallets</a>' in page
 
 
-def test_a_row_says_what_the_result_found(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_a_row_says_what_the_result_found(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     page = client.get(f"/analyses/{key}/wallets").text
     alike, other, few = address("alike 1"), address("alike 2"), address("few")
     state, transactions, trades, tokens, spent, style, cluster, closest, overall, _ = cells(page, alike)
@@ -122,12 +122,12 @@ def test_the_list_is_paged_and_keeps_what_it_was_asked(client: FlaskClient) -> N
     assert found == wallets
 
 
-def test_a_wallet_that_failed_offers_a_retry_and_no_page(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
-    broken(client, key, village[0])
+def test_a_wallet_that_failed_offers_a_retry_and_no_page(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
+    broken(client, key, five_wallets[0])
     page = client.get(f"/analyses/{key}/wallets").text
-    assert f'action="/analyses/{key}/wallets/{village[0]}/retry"' in page
-    assert f'href="/analyses/{key}/wallets/{village[0]}"' not in page.split("<tbody>")[1].split("</tr>")[0]
+    assert f'action="/analyses/{key}/wallets/{five_wallets[0]}/retry"' in page
+    assert f'href="/analyses/{key}/wallets/{five_wallets[0]}"' not in page.split("<tbody>")[1].split("</tr>")[0]
     assert "It refused." in page
 
 
@@ -149,8 +149,8 @@ def test_before_a_result_there_is_a_list_without_figures(client: FlaskClient) ->
 
 
 @both_databases
-def test_the_closest_pair_of_each_wallet(client: FlaskClient, village: list[str]) -> None:
-    key = finish(client, village)
+def test_the_closest_pair_of_each_wallet(client: FlaskClient, five_wallets: list[str]) -> None:
+    key = finish(client, five_wallets)
     with database.session():
         analysis = row(key)
         found: dict[int, dict[str, Any]] = wallet_lists.closest(analysis.result_id, range(5))

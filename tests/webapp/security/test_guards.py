@@ -19,7 +19,7 @@ from werkzeug.test import encode_multipart
 from tasks.pipeline import start as pipeline_start
 from tasks.storage.models.base import db
 from tests.support.servers import ROOT
-from tests.webapp.conftest import address, post_form, start, token
+from tests.support.site import address, post_form, start, token
 
 A, B = address("a"), address("b")
 JSON = {"Content-Type": "application/json"}

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from tasks.settings import read_settings
 from tests.support import servers
-from tests.webapp.conftest import address, token
+from tests.support.site import address, token
 from webapp.presenters import progress
 from webapp.security.rate_limits import CROWD, LimitRule, RequestCounter, _network, _rule
 
