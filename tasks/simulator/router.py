@@ -1,87 +1,79 @@
-"""Takes an HTTP request apart, lets the switches act on it, and gives it to the chain or the market; owns no socket."""
+"""Routes an HTTP request to the chain or the market and applies the faults; owns no socket."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from tasks.simulator.chain.corruption import garbled
 from tasks.simulator.chain.rpc import Chain
 from tasks.simulator.market.api import Market, service_of
-from tasks.simulator.responses import Answer, json_answer, refusal
-from tasks.simulator.state import Switchboard
+from tasks.simulator.responses import Response, error_response, json_response
+from tasks.simulator.state import SimulatorState
 from tasks.simulator.world.world import World
 
 _PARSE_ERROR = {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None}
+_THROTTLED = {"jsonrpc": "2.0", "error": {"code": 429, "message": "Too many requests"}, "id": None}
+_UNREADABLE = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is to be sent; `dropped` means that the connection ends in the middle of it."""
+    """The response to send; `dropped`: the connection ends in the middle of it."""
 
-    answer: Answer
+    response: Response
     dropped: bool = False
 
 
-class Desk:
-    """Everything between a read request and an answer to be written."""
+class Router:
+    """Turns a request that was read into a response to write."""
 
-    def __init__(self, world: World, board: Switchboard):
-        self.board = board
-        self._chain, self._market = Chain(world, board), Market(world, board)
+    def __init__(self, world: World, state: SimulatorState):
+        self.state = state
+        self.chain, self.market = Chain(world, state), Market(world, state)
 
     def handle(self, method: str, target: str, body: bytes, host: str) -> Outcome:
         """Return the outcome of one request, faults included."""
-        if target.startswith(("/_faults", "/_stats")):
-            return Outcome(self._control(method, target, body))
+        if target == "/_stats":
+            return Outcome(json_response(self.state.stats()))
         service = service_of(target)
-        self.board.count_request(service)
-        outcome = self._disturbed(method, service, target, body, host)
-        self.board.count_status(0 if outcome.dropped else outcome.answer.status)
+        self.state.count_request(service)
+        outcome = self._with_faults(method, service, target, body, host)
+        self.state.count_status(0 if outcome.dropped else outcome.response.status)
         return outcome
 
-    def _disturbed(self, method: str, service: str, target: str, body: bytes, host: str) -> Outcome:
-        faults = self.board.faults
-        self.board.pause(self.board.latency_s(service))
-        request = _read_json(body) if service == "rpc" else None
-        wait_s = self.board.wait_s(service, len(request) if isinstance(request, list) else 1)
+    def _with_faults(self, method: str, service: str, target: str, body: bytes, host: str) -> Outcome:
+        faults = self.state.faults
+        self.state.pause(self.state.latency_s(service))
+        wait_s = self.state.wait_s(service)
         if wait_s:
-            return Outcome(refusal(429, "Too many requests", wait_s))
-        if self.board.happens("fail", service):
-            return Outcome(refusal(faults.fail_status, "Try again later", 1 if faults.fail_status == 429 else 0))
-        answer = self._answer(method, service, target, request, host)
-        if self.board.happens("garble", service):
-            answer = garbled(answer, faults)
-        if self.board.happens("hang", service):
-            self.board.pause(faults.hang_s)
-        return Outcome(answer, dropped=self.board.happens("drop", service))
+            return Outcome(error_response(429, "Too many requests", wait_s))
+        if self.state.happens("fail", service):
+            retry_after_s = 1 if faults.fail_status == 429 else 0
+            return Outcome(error_response(faults.fail_status, "Try again later", retry_after_s))
+        response = self._respond(method, service, target, body, host)
+        if self.state.happens("garble", service):
+            response = _garbled(response, faults.garble)
+        if self.state.happens("hang", service):
+            self.state.pause(faults.hang_s)
+        return Outcome(response, dropped=self.state.happens("drop", service))
 
-    def _answer(self, method: str, service: str, target: str, request: object, host: str) -> Answer:
+    def _respond(self, method: str, service: str, target: str, body: bytes, host: str) -> Response:
         if service != "rpc":
-            return self._market.answer(target, host) if method == "GET" else refusal(405, "Use GET.")
+            return self.market.respond(target, host) if method == "GET" else error_response(405, "Use GET.")
         if method != "POST":
-            return refusal(405, "Used HTTP Method is not allowed. POST or OPTIONS is required")
-        return json_answer(_PARSE_ERROR) if request is _UNREADABLE else self._chain.answer(request)
-
-    def _control(self, method: str, target: str, body: bytes) -> Answer:
-        if target.startswith("/_stats"):
-            if method == "POST":
-                self.board.reset()
-            return json_answer(self.board.stats())
-        return self._change(_read_json(body)) if method == "POST" else json_answer(self.board.faults.as_json())
-
-    def _change(self, changes: Any) -> Answer:
-        if not isinstance(changes, dict):
-            return json_answer({"error": "The switches are a JSON object."}, 400)
-        try:
-            return json_answer(self.board.change(changes).as_json())
-        except ValueError as error:
-            return json_answer({"error": str(error)}, 400)
+            return error_response(405, "Used HTTP Method is not allowed. POST or OPTIONS is required")
+        request = _read_json(body)
+        return json_response(_PARSE_ERROR) if request is _UNREADABLE else self.chain.respond(request)
 
 
-_UNREADABLE = object()
+def _garbled(response: Response, garble: str) -> Response:
+    """Return what arrives instead of a response, with status 200."""
+    if garble == "half":
+        return Response(response.body[: len(response.body) // 2])
+    if garble == "html":
+        return Response(b"<!doctype html><title>Just a moment...</title><p>Checking.</p>", 200, "text/html")
+    return json_response(_THROTTLED)
 
 
 def _read_json(body: bytes) -> object:

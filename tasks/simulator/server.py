@@ -1,11 +1,11 @@
-"""Serves a made-up world over HTTP/1.1 on one port; what is answered is decided at the desk."""
+"""Serves a made-up world over HTTP/1.1 on one port; `router` decides each response."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -14,9 +14,9 @@ from types import FrameType
 from typing import Any
 
 from tasks.simulator.faults import Faults
-from tasks.simulator.responses import Answer, refusal
-from tasks.simulator.router import Desk
-from tasks.simulator.state import Switchboard
+from tasks.simulator.responses import Response, error_response
+from tasks.simulator.router import Router
+from tasks.simulator.state import SimulatorState
 from tasks.simulator.world.scenario import Scenario
 from tasks.simulator.world.wallets import failing_address
 from tasks.simulator.world.world import World, build_world
@@ -28,7 +28,7 @@ _REASONS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Interna
 class Simulator:
     """A world behind a port. Use it as a context manager, or `start` and `stop` it.
 
-    The address that the demo's list shows as failing is refused for ever. Raises OSError when the port is taken.
+    The chain always refuses the address that the demo's list shows as failing. Raises OSError when the port is taken.
     """
 
     def __init__(
@@ -37,8 +37,9 @@ class Simulator:
         self.world: World = build_world(scenario or Scenario())
         faults = faults or Faults()
         fates = {failing_address(self.world.scenario): "invalid"} | faults.failing_addresses
-        self.board = Switchboard(replace(faults, failing_addresses=fates), self.world.scenario.seed)
-        self._server = _Server((host, port), Desk(self.world, self.board))
+        self.state = SimulatorState(replace(faults, failing_addresses=fates), self.world.scenario.seed)
+        self.router = Router(self.world, self.state)
+        self._server = _Server((host, port), self.router)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="simulator", daemon=True)
 
     @property
@@ -47,26 +48,26 @@ class Simulator:
         host, port = self._server.server_address[:2]
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 
-    def set_faults(self, **changes: Any) -> Faults:
-        """Set some switches anew, as `POST /_faults` does."""
-        return self.board.change(changes)
+    def set_faults(self, **changes: Any) -> None:
+        """Set some faults; those not named stay."""
+        self.state.set_faults(**changes)
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return the counts, as `GET /_stats` does."""
-        return self.board.stats()
+        return self.state.stats()
 
     def start(self) -> Simulator:
-        """Serve from a thread of its own."""
+        """Serve from a separate thread."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop serving and close every connection, held-back answers too; may be called twice, or without a start."""
+        """Stop serving and close every connection, held-back responses included; may be called twice or unstarted."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-        self.board.end_pauses()
+        self.state.end_pauses()
 
     def __enter__(self) -> Simulator:
         return self.start()
@@ -83,14 +84,14 @@ def serve(
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called with the URL. Raises OSError when the port is taken."""
-    over = Event()
+    stop = Event()
     simulator = Simulator(scenario, faults, host, port)
-    before = _on_signals(lambda number, frame: over.set()) if current_thread() is main_thread() else {}
+    before = _on_signals(lambda number, frame: stop.set()) if current_thread() is main_thread() else {}
     try:
         with simulator:
             if announce:
                 announce(simulator.url)
-            over.wait()
+            stop.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -101,14 +102,14 @@ def _on_signals(handler: Callable[[int, FrameType | None], None]) -> dict[signal
 
 
 class _Server(ThreadingHTTPServer):
-    """Keeps track of its connections, so that stopping ends them too."""
+    """Tracks its connections, so that stopping ends them too."""
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], desk: Desk):
-        self.desk = desk
+    def __init__(self, address: tuple[str, int], router: Router):
+        self.router = router
         self._open: set[socket.socket] = set()
         self._lock = Lock()
         if ":" in address[0]:
@@ -116,7 +117,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server what this machine is called, as the base class would."""
+        """Bind without the base class's look-up of this machine's name."""
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -134,10 +135,10 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             connections = list(self._open)
         for connection in connections:
-            _hang_up(connection)
+            _close(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away; anything else is a bug and is shown."""
+        """Ignore clients that closed the connection; anything else is a bug and is shown."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -154,41 +155,41 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _MOST_BYTES:
             self.close_connection = True
-            answer = refusal(413 if length.isdecimal() else 411, "The body needs a length of at most 10 MB.")
-            self._write(replace(answer, headers={"Connection": "close"}))
+            response = error_response(413 if length.isdecimal() else 411, "The body needs a length of at most 10 MB.")
+            self._write(replace(response, headers={"Connection": "close"}))
             return
         self._respond("POST", self.rfile.read(int(length)))
 
     def _respond(self, method: str, body: bytes) -> None:
-        outcome = self.server.desk.handle(method, self.path, body, self.headers.get("Host", "localhost"))
+        outcome = self.server.router.handle(method, self.path, body, self.headers.get("Host", "localhost"))
         if outcome.dropped:
-            data = _encoded(outcome.answer)
-            self.wfile.write(data[: len(data) - len(outcome.answer.body) // 2 - 1])
+            data = _encoded(outcome.response)
+            self.wfile.write(data[: len(data) - len(outcome.response.body) // 2 - 1])
             self.close_connection = True
-            _hang_up(self.connection)
+            _close(self.connection)
         else:
-            self._write(outcome.answer)
+            self._write(outcome.response)
 
-    def _write(self, answer: Answer) -> None:
-        self.wfile.write(_encoded(answer))
+    def _write(self, response: Response) -> None:
+        self.wfile.write(_encoded(response))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
-def _encoded(answer: Answer) -> bytes:
-    """Return the whole answer, so that it leaves in one write."""
+def _encoded(response: Response) -> bytes:
+    """Return the whole response, so that it leaves in one write."""
     lines = [
-        f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Refused')}",
-        f"Content-Type: {answer.kind}",
-        f"Content-Length: {len(answer.body)}",
-        *(f"{name}: {value}" for name, value in answer.headers.items()),
+        f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Refused')}",
+        f"Content-Type: {response.kind}",
+        f"Content-Length: {len(response.body)}",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
     ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + response.body
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # the other side was quicker
+        return  # the other side has closed it

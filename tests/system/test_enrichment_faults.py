@@ -21,7 +21,6 @@ from peewee import OperationalError
 
 from tasks.enrichment import triggers
 from tasks.settings import read_settings
-from tasks.simulator.market.expected import expected_listing
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import market_scenario
 from tasks.storage import database, sql, tokens
@@ -31,6 +30,8 @@ from tasks.storage.models.results import ResultMint
 from tasks.storage.models.tokens import Token
 from tests.conftest import use_base
 from tests.support import servers
+from tests.support.bad_responses import misquote
+from tests.support.expected_listings import expected_listing
 from tests.support.servers import Program
 
 pytestmark = pytest.mark.slow
@@ -192,7 +193,7 @@ def test_nonsense_in_an_answer_harms_only_what_it_is_about(house: House) -> None
         mints = register(market, 150)
         both = [mint for mint in mints if market.world.catalogue.by_mint[mint].listing == "both"]
         kinds = ("negative", "zero", "nan", "infinite", "huge", "text", "null", "list", "bare", "twice")
-        market.set_faults(bad_prices=dict(zip(both[10:], kinds, strict=False)), rejected_mints=[both[40]])
+        misquote(market, dict(zip(both[10:], kinds, strict=False)), rejected=both[40])
         _, job_id = ask_for(mints)
         house.start()
         wait_for(lambda: has_ended(job_id), 90, "the job has an end")
@@ -209,7 +210,7 @@ def test_the_pair_of_another_chain_gives_no_price(house: House) -> None:
         mints = register(market, 60)
         known = [market.world.catalogue.by_mint[mint] for mint in mints]
         elsewhere = next(one.mint for one in known if one.listing == "both" and one.rugged_s is None)
-        market.set_faults(bad_prices={elsewhere: "other_chain"})
+        misquote(market, {elsewhere: "other_chain"})
         _, job_id = ask_for(mints)
         house.start()
         wait_for(lambda: has_ended(job_id), 60, "the job has an end")

@@ -28,7 +28,7 @@ def chain(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     """A made-up chain of three wallets with 250 transactions each, unless the test asks for (wallets, transactions)."""
     wallets, transactions = getattr(request, "param", (3, 250))
     with Simulator(plain_scenario(wallets, transactions)) as simulator:
-        simulator.board.reset()
+        simulator.state.reset_stats()
         yield simulator
 
 

@@ -1,4 +1,4 @@
-"""The accounts of one transaction with their balances before and after; knows no reason for them and no JSON."""
+"""The accounts of one transaction with their balances before and after; knows no JSON."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class TokenRow(NamedTuple):
     after: int | None
 
 
-class Sheet:
-    """Collects accounts in the order in which a message names them.
+class AccountList:
+    """Accounts in the order of the message.
 
-    `looked` accounts come from a lookup table where the transaction's version has them.
+    `looked_up` accounts come from a lookup table where the transaction's version has them.
     """
 
-    __slots__ = ("signers", "plain", "looked", "before", "after", "rows", "uses_tables", "_noise")
+    __slots__ = ("signers", "plain", "looked_up", "before", "after", "rows", "uses_tables", "_noise")
 
     def __init__(self, event: Event):
         self.signers: list[str] = []
         self.plain: list[str] = []
-        self.looked: list[str] = []
+        self.looked_up: list[str] = []
         self.before: dict[str, int] = {}
         self.after: dict[str, int] = {}
         self.rows: list[TokenRow] = []
@@ -40,7 +40,7 @@ class Sheet:
         self._noise = (event.unit * 7_919 + event.sequence + 1) * 2_654_435_761
 
     def noise(self) -> int:
-        """Return a number below 2^31 that is the same whenever the event is rendered."""
+        """Return a pseudo-random number below 2^31, the same each time the event is rendered."""
         self._noise = (self._noise * 1_103_515_245 + 12_345) & 0x7FFFFFFF
         return self._noise
 
@@ -50,33 +50,33 @@ class Sheet:
         self.before[address], self.after[address] = before, after
 
     def account(self, address: str, before: int, after: int) -> None:
-        """Add an account that is named in the message itself."""
+        """Add an account of the message itself."""
         self.plain.append(address)
         self.before[address], self.after[address] = before, after
 
     def gain(self, address: str, lamports: int) -> None:
-        """Let an account outside the world gain (or lose) lamports; its balance is made up."""
+        """Add lamports, below 0 too, to an account outside the world; its balance is made up."""
         if address in self.before:
             self.after[address] += lamports
             return
-        (self.looked if self.uses_tables else self.plain).append(address)
+        (self.looked_up if self.uses_tables else self.plain).append(address)
         before = abs(lamports) * 30 + self.noise() * 20 + 1_000_000
         self.before[address], self.after[address] = before, before + lamports
 
     def gain_token(self, owner: str, token: Token, amount: int) -> None:
-        """Let an owner outside the world gain (or lose) tokens; wSOL moves the account's lamports too."""
+        """Add tokens, below 0 too, to an owner outside the world; wSOL moves the account's lamports too."""
         account = token_account(owner, token.mint)
         if account in self.before:
             return self._merge(account, token, amount)
-        held = abs(amount) * 40 + self.noise()
-        rent = VAULT_RENT + (held if token.index == WSOL else 0)
-        (self.looked if self.uses_tables else self.plain).append(account)
+        before = abs(amount) * 40 + self.noise()
+        rent = VAULT_RENT + (before if token.index == WSOL else 0)
+        (self.looked_up if self.uses_tables else self.plain).append(account)
         self.before[account] = rent
         self.after[account] = rent + amount if token.index == WSOL else rent
-        self.rows.append(TokenRow(account, owner, token, held, held + amount))
+        self.rows.append(TokenRow(account, owner, token, before, before + amount))
 
     def _merge(self, account: str, token: Token, amount: int) -> None:
-        place = next(place for place, row in enumerate(self.rows) if row.account == account)
-        row = self.rows[place]
-        self.rows[place] = row._replace(after=(row.after or 0) + amount)
+        index = next(index for index, row in enumerate(self.rows) if row.account == account)
+        row = self.rows[index]
+        self.rows[index] = row._replace(after=(row.after or 0) + amount)
         self.after[account] += amount if token.index == WSOL else 0

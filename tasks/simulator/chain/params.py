@@ -1,4 +1,4 @@
-"""Reads the parameters of a JSON-RPC call and refuses bad ones as a node does; looks nothing up."""
+"""Reads the parameters of a JSON-RPC call and refuses bad ones as a node does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.simulator.world.addresses import is_base58
 
 
 class CallError(Exception):
-    """A call that a node answers with an error object."""
+    """A call whose response is an error object."""
 
     def __init__(self, code: int, message: str):
         super().__init__(message)
@@ -18,18 +18,18 @@ class CallError(Exception):
 
 
 class Throttled(Exception):
-    """A call for an address that is throttled for ever."""
+    """A call for an address that is always throttled."""
 
 
 def address_of(params: list[Any], faults: Faults) -> str:
-    """Return the first parameter, an address. Raises CallError, or Throttled, for one that is to fail."""
+    """Return the first parameter, an address. Raises CallError or Throttled for one in `failing_addresses`."""
     address = params[0] if params else None
     if not isinstance(address, str) or not is_base58(address, 32):
         raise CallError(-32602, "Invalid param: WrongSize" if isinstance(address, str) else "Invalid params")
-    fate = faults.failing_addresses.get(address)
-    if fate == "throttled":
+    fault = faults.failing_addresses.get(address)
+    if fault == "throttled":
         raise Throttled("Too many requests for this address.")
-    if fate == "invalid":
+    if fault == "invalid":
         raise CallError(-32602, "Invalid param: Invalid")
     return address
 
@@ -39,7 +39,7 @@ def signature_of(params: list[Any]) -> str:
     signature = params[0] if params else None
     if not isinstance(signature, str):
         raise CallError(-32602, "Invalid params: invalid type, expected a string.")
-    # Exactly the length that the world's own have is looked up without the costly check.
+    # A text as long as the world's own signatures is looked up without the costly check.
     if len(signature) != 88 and not is_base58(signature, 64):
         raise CallError(-32602, "Invalid param: WrongSize")
     return signature
@@ -58,7 +58,7 @@ def options_of(params: list[Any], place: int) -> dict[str, Any]:
 
 
 def encoding_of(options: dict[str, Any]) -> Encoding:
-    """Return the encoding asked for. Raises CallError for one that the simulator does not speak."""
+    """Return the requested encoding. Raises CallError for one that the simulator does not support."""
     encoding = options.get("encoding", "json")
     if encoding == "json":
         return "json"

@@ -1,4 +1,4 @@
-"""Answers JSON-RPC as a Solana node does, single calls and batches; knows the world but no socket."""
+"""JSON-RPC as a Solana node speaks it, single calls and batches; knows the world but no socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from tasks.simulator.chain.corruption import damaged
 from tasks.simulator.chain.params import (
     CallError,
     Throttled,
@@ -17,9 +16,9 @@ from tasks.simulator.chain.params import (
     options_of,
     signature_of,
 )
-from tasks.simulator.chain.transactions import Encoding, error_of, transaction, ui_amount
-from tasks.simulator.responses import Answer, refusal
-from tasks.simulator.state import Switchboard
+from tasks.simulator.chain.transactions import Encoding, error_of, ui_amount
+from tasks.simulator.responses import Response, error_response
+from tasks.simulator.state import SimulatorState
 from tasks.simulator.world.addresses import token_account
 from tasks.simulator.world.events import LEGACY, Event
 from tasks.simulator.world.scenario import NEWEST_SLOT
@@ -36,8 +35,8 @@ _NEWER = (
 class Chain:
     """One node."""
 
-    def __init__(self, world: World, board: Switchboard):
-        self.world, self.board = world, board
+    def __init__(self, world: World, state: SimulatorState):
+        self.world, self.state = world, state
         self._methods: dict[str, Callable[[list[Any]], bytes]] = {
             "getSignaturesForAddress": self._signatures,
             "getTransaction": self._transaction,
@@ -49,25 +48,24 @@ class Chain:
             "getBlockTime": self._block_time,
         }
 
-    def answer(self, request: object) -> Answer:
-        """Return the answer to one call or a batch, already read from JSON."""
+    def respond(self, request: object) -> Response:
+        """Return the response to one call or a batch, already read from JSON."""
         if not isinstance(request, list):
             return self._single(request)
         if not request:
-            return Answer(_error_body(None, -32600, "Invalid request"))
-        self.board.count_batch(len(request))
-        faults = self.board.faults
+            return Response(_error_body(None, -32600, "Invalid request"))
+        faults = self.state.faults
         if faults.batch_refusal or (faults.max_batch and len(request) > faults.max_batch):
-            return refusal(faults.batch_refusal or 413, "Batch requests of this size are not allowed.")
-        answers = [self._member(call) for call in request]
-        self.board.shuffle(answers)
-        return Answer(b"[" + b",".join(answers) + b"]")
+            return error_response(faults.batch_refusal or 413, "Batch requests of this size are not allowed.")
+        responses = [self._member(call) for call in request]
+        self.state.shuffle(responses)
+        return Response(b"[" + b",".join(responses) + b"]")
 
-    def _single(self, call: object) -> Answer:
+    def _single(self, call: object) -> Response:
         try:
-            return Answer(self._call(call))
+            return Response(self._call(call))
         except Throttled:
-            return refusal(429, "Too many requests for this address.", 1)
+            return error_response(429, "Too many requests for this address.", 1)
 
     def _member(self, call: object) -> bytes:
         try:
@@ -78,7 +76,7 @@ class Chain:
     def _call(self, call: object) -> bytes:
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):
             return _error_body(_id_of(call), -32600, "Invalid request")
-        self.board.count_call(call["method"])
+        self.state.count_call(call["method"])
         try:
             result = self._method(call["method"])(_params_of(call))
         except CallError as error:
@@ -86,8 +84,8 @@ class Chain:
         return b'{"jsonrpc":"2.0","result":' + result + b',"id":' + orjson.dumps(call.get("id")) + b"}"
 
     def _method(self, name: str) -> Callable[[list[Any]], bytes]:
-        off = self.board.faults.unavailable_methods
-        plan_locked = name == "getTransactionsForAddress" and not self.board.faults.transactions_for_address
+        off = self.state.faults.unavailable_methods
+        plan_locked = name == "getTransactionsForAddress" and not self.state.faults.transactions_for_address
         if name in off or plan_locked or name not in self._methods:
             raise CallError(-32601, "Method not found")
         return self._methods[name]
@@ -96,10 +94,10 @@ class Chain:
 
     def _visible(self, address: str) -> list[int]:
         sequences = self.world.history(address)
-        return list(sequences[: max(0, len(sequences) - self.board.faults.hide_newest)])
+        return list(sequences[: max(0, len(sequences) - self.state.faults.hide_newest)])
 
     def _signatures(self, params: list[Any]) -> bytes:
-        address, options = address_of(params, self.board.faults), options_of(params, 1)
+        address, options = address_of(params, self.state.faults), options_of(params, 1)
         limit = integer_of(options, "limit", 1_000, 1, 1_000)
         sequences = self._visible(address)
         if options.get("before") is not None:
@@ -126,22 +124,18 @@ class Chain:
         signature, options = signature_of(params), options_of(params, 1)
         encoding = encoding_of(options)
         event = self.world.find(signature)
-        if event is None or self.board.is_not_yet_visible(signature):
+        if event is None or self.state.is_not_yet_visible(signature):
             return b"null"
         return self._shown(event, signature, encoding, options)
 
     def _shown(self, event: Event, signature: str, encoding: Encoding, options: dict[str, Any]) -> bytes:
         if event.version > integer_of(options, "maxSupportedTransactionVersion", LEGACY, 0, 255):
             raise CallError(-32015, _NEWER.format(event.version))
-        self.board.count_transaction(signature)
-        damage = self.board.faults.damaged.get(signature)
-        if damage:
-            content = transaction(event, self.world.scenario, self.world.catalogue, encoding)
-            return orjson.dumps(damaged(content, damage))
+        self.state.count_transaction(signature)
         return self.world.render(event, encoding)
 
     def _transactions(self, params: list[Any]) -> bytes:
-        address, options = address_of(params, self.board.faults), options_of(params, 1)
+        address, options = address_of(params, self.state.faults), options_of(params, 1)
         full = options.get("transactionDetails", "signatures") == "full"
         limit = min(integer_of(options, "limit", 1_000, 1, 1_000), 100 if full else 1_000)
         events = [event for event in self._ordered(address, options) if _passes(event, options)]
@@ -151,7 +145,7 @@ class Chain:
         return b'{"data":[' + b",".join(shown) + b'],"paginationToken":' + token.encode() + b"}"
 
     def _ordered(self, address: str, options: dict[str, Any]) -> list[Event]:
-        """Return the wallet's events after the pagination token, in the order that was asked for."""
+        """Return the wallet's events after the pagination token, in the requested order."""
         ascending = options.get("sortOrder", "desc") == "asc"
         events = [self.world.event(address, sequence) for sequence in self._visible(address)]
         token = options.get("paginationToken")
@@ -168,10 +162,10 @@ class Chain:
     # -- state -------------------------------------------------------------------------------------
 
     def _balance(self, params: list[Any]) -> bytes:
-        return _in_context(self.world.balance(address_of(params, self.board.faults)))
+        return _in_context(self.world.balance(address_of(params, self.state.faults)))
 
     def _token_accounts(self, params: list[Any]) -> bytes:
-        address, chosen = address_of(params, self.board.faults), options_of(params, 1)
+        address, chosen = address_of(params, self.state.faults), options_of(params, 1)
         if options_of(params, 2).get("encoding") != "jsonParsed":
             raise CallError(-32602, "Encoded binary (base 58) data should be less than 128 bytes, use jsonParsed")
         accounts = self.world.holdings(address)

@@ -1,4 +1,4 @@
-"""Turns one event into the transaction that a node would show, in both encodings; knows no request and no wallet."""
+"""Renders one event as the transaction that a node would show, in both encodings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import orjson
 
-from tasks.simulator.chain.accounts import Sheet, TokenRow
-from tasks.simulator.chain.counterparties import draw_sheet
+from tasks.simulator.chain.accounts import AccountList, TokenRow
+from tasks.simulator.chain.counterparties import collect_accounts
 from tasks.simulator.world.addresses import derive_address, signature_of
 from tasks.simulator.world.events import LEGACY, Event
 from tasks.simulator.world.scenario import Scenario
@@ -40,7 +40,7 @@ _LOGS = orjson.Fragment(
 
 
 def error_of(event: Event) -> dict[str, Any] | None:
-    """Return the transaction's error as a node words it, None for one that succeeded."""
+    """Return the transaction's error as a node writes it, None for one that succeeded."""
     return _ERROR if event.what == "failed" else None
 
 
@@ -51,44 +51,44 @@ def render(event: Event, scenario: Scenario, catalogue: Catalogue, encoding: Enc
 
 def transaction(event: Event, scenario: Scenario, catalogue: Catalogue, encoding: Encoding) -> dict[str, Any]:
     """Return `getTransaction`'s result as a dict that orjson can write."""
-    sheet = draw_sheet(event, catalogue)
+    accounts = collect_accounts(event, catalogue)
     programs = [_SWAPPERS[event.sequence % 4], _SYSTEM, TOKEN_PROGRAM]
-    if any(row.token.program == TOKEN_2022_PROGRAM for row in sheet.rows):
+    if any(row.token.program == TOKEN_2022_PROGRAM for row in accounts.rows):
         programs.append(TOKEN_2022_PROGRAM)
     if event.version != 1:
         programs.append(_BUDGET)
-    keys = [*sheet.signers, *sheet.plain, *programs, *sheet.looked]
+    keys = [*accounts.signers, *accounts.plain, *programs, *accounts.looked_up]
     build = _message_parsed if encoding == "jsonParsed" else _message
     signatures = [signature_of(scenario.seed, event.unit, event.sequence)]
-    signatures += [signature_of(scenario.seed + 1, event.unit, event.sequence)] * (len(sheet.signers) - 1)
+    signatures += [signature_of(scenario.seed + 1, event.unit, event.sequence)] * (len(accounts.signers) - 1)
     return {
         "slot": event.slot,
         "blockTime": scenario.block_time(event.slot),
         "transactionIndex": event.order,
         "version": "legacy" if event.version == LEGACY else event.version,
-        "meta": _meta(event, sheet, keys, encoding),
-        "transaction": {"signatures": signatures, "message": build(event, sheet, keys, programs)},
+        "meta": _meta(event, accounts, keys, encoding),
+        "transaction": {"signatures": signatures, "message": build(event, accounts, keys, programs)},
     }
 
 
-def _meta(event: Event, sheet: Sheet, keys: list[str], encoding: Encoding) -> dict[str, Any]:
+def _meta(event: Event, accounts: AccountList, keys: list[str], encoding: Encoding) -> dict[str, Any]:
     places = {key: place for place, key in enumerate(keys)}
     error = error_of(event)
     meta = {
         "err": error,
         "status": _OK if error is None else {"Err": error},
         "fee": event.fee,
-        "preBalances": [sheet.before.get(key, 1) for key in keys],
-        "postBalances": [sheet.after.get(key, 1) for key in keys],
-        "preTokenBalances": [_balance(places, row, row.before) for row in sheet.rows if row.before is not None],
-        "postTokenBalances": [_balance(places, row, row.after) for row in sheet.rows if row.after is not None],
+        "preBalances": [accounts.before.get(key, 1) for key in keys],
+        "postBalances": [accounts.after.get(key, 1) for key in keys],
+        "preTokenBalances": [_balance(places, row, row.before) for row in accounts.rows if row.before is not None],
+        "postTokenBalances": [_balance(places, row, row.after) for row in accounts.rows if row.after is not None],
         "innerInstructions": [],
         "logMessages": _LOGS,
         "rewards": [],
-        "computeUnitsConsumed": 60_000 + sheet.noise() % 300_000,
+        "computeUnitsConsumed": 60_000 + accounts.noise() % 300_000,
     }
     if encoding == "json":
-        meta["loadedAddresses"] = {"writable": sheet.looked, "readonly": []}
+        meta["loadedAddresses"] = {"writable": accounts.looked_up, "readonly": []}
     return meta
 
 
@@ -120,43 +120,43 @@ def _decimal(amount: int, decimals: int) -> str:
     return f"{digits[:-decimals]}.{digits[-decimals:]}".rstrip("0").rstrip(".")
 
 
-def _lookups(sheet: Sheet) -> list[dict[str, Any]]:
-    if not sheet.looked:
+def _lookups(accounts: AccountList) -> list[dict[str, Any]]:
+    if not accounts.looked_up:
         return []
-    indexes = list(range(11, 11 + len(sheet.looked)))
+    indexes = list(range(11, 11 + len(accounts.looked_up)))
     return [{"accountKey": _TABLES[len(indexes) % 3], "writableIndexes": indexes, "readonlyIndexes": []}]
 
 
-def _message(event: Event, sheet: Sheet, keys: list[str], programs: list[str]) -> dict[str, Any]:
-    stated = len(keys) - len(sheet.looked)
+def _message(event: Event, accounts: AccountList, keys: list[str], programs: list[str]) -> dict[str, Any]:
+    stated = len(keys) - len(accounts.looked_up)
     message: dict[str, Any] = {
         "header": {
-            "numRequiredSignatures": len(sheet.signers),
+            "numRequiredSignatures": len(accounts.signers),
             "numReadonlySignedAccounts": 0,
             "numReadonlyUnsignedAccounts": len(programs),
         },
         "accountKeys": keys[:stated],
         "recentBlockhash": _blockhash(event),
-        "instructions": _instructions(event, sheet, keys, programs),
+        "instructions": _instructions(event, accounts, keys, programs),
     }
-    return _versioned(event, sheet, message)
+    return _versioned(event, accounts, message)
 
 
-def _versioned(event: Event, sheet: Sheet, message: dict[str, Any]) -> dict[str, Any]:
+def _versioned(event: Event, accounts: AccountList, message: dict[str, Any]) -> dict[str, Any]:
     if event.version == 0:
-        message["addressTableLookups"] = _lookups(sheet)
+        message["addressTableLookups"] = _lookups(accounts)
     elif event.version == 1:
         message["transactionConfig"] = {
             "computeUnitLimit": 400_000,
             "heapSize": 65_536,
             "loadedAccountsDataSizeLimit": 67_108_864,
-            "priorityFee": event.fee - 5_000 * len(sheet.signers),
+            "priorityFee": event.fee - 5_000 * len(accounts.signers),
         }
     return message
 
 
-def _message_parsed(event: Event, sheet: Sheet, keys: list[str], programs: list[str]) -> dict[str, Any]:
-    signers, stated = len(sheet.signers), len(keys) - len(sheet.looked)
+def _message_parsed(event: Event, accounts: AccountList, keys: list[str], programs: list[str]) -> dict[str, Any]:
+    signers, stated = len(accounts.signers), len(keys) - len(accounts.looked_up)
     readonly = stated - len(programs)
     message = {
         "accountKeys": [
@@ -169,15 +169,15 @@ def _message_parsed(event: Event, sheet: Sheet, keys: list[str], programs: list[
             for place, key in enumerate(keys)
         ],
         "recentBlockhash": _blockhash(event),
-        "instructions": [_named(keys, instruction) for instruction in _instructions(event, sheet, keys, programs)],
+        "instructions": [_named(keys, instruction) for instruction in _instructions(event, accounts, keys, programs)],
     }
-    return _versioned(event, sheet, message)
+    return _versioned(event, accounts, message)
 
 
-def _instructions(event: Event, sheet: Sheet, keys: list[str], programs: list[str]) -> list[dict[str, Any]]:
-    first = len(sheet.signers) + len(sheet.plain)
-    accounts = [*range(first), *range(first + len(programs), len(keys))]
-    swap = {"accounts": accounts, "data": "PrpFmsY4d26dKbdKMZhxRk", "programIdIndex": first, "stackHeight": None}
+def _instructions(event: Event, accounts: AccountList, keys: list[str], programs: list[str]) -> list[dict[str, Any]]:
+    first = len(accounts.signers) + len(accounts.plain)
+    indexes = [*range(first), *range(first + len(programs), len(keys))]
+    swap = {"accounts": indexes, "data": "PrpFmsY4d26dKbdKMZhxRk", "programIdIndex": first, "stackHeight": None}
     if event.version == 1:
         return [swap]
     budget = {"accounts": [], "data": "3DUxpVZYSzoy", "programIdIndex": keys.index(_BUDGET), "stackHeight": None}

@@ -1,4 +1,4 @@
-"""What the made-up market says of each token, in the shapes of DexScreener and Jupiter; reads no request."""
+"""The made-up market's data of each token, in the shapes of DexScreener and Jupiter; reads no request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CURVES = ("pumpfun", "meteoradbc")
 
 @dataclass(frozen=True, slots=True)
 class Quoter:
-    """The market at the end of a world's history. `logos` is where token images are."""
+    """The market at the end of a world's history. `logos` is the base address of token images."""
 
     scenario: Scenario
     catalogue: Catalogue
@@ -41,7 +41,7 @@ class Quoter:
     # -- DexScreener -------------------------------------------------------------------------------
 
     def pairs(self, token: Token, *, other_chains: bool) -> list[dict[str, Any]]:
-        """Return the pairs that DexScreener knows of a token; none for one that it does not list."""
+        """Return DexScreener's pairs of a token; none for one that it does not list."""
         sol, usdc = self.catalogue.tokens[WSOL], self.catalogue.tokens[USDC]
         if token.listing != "both":
             return []
@@ -75,7 +75,7 @@ class Quoter:
         return token.index % 11 == 0
 
     def _neighbour(self, token: Token) -> Token:
-        """Return the next token with pools of its own: what is asked for beside it then changes nobody's outcome."""
+        """Return the next token with pools of its own, so that a request for both changes no result."""
         count = self.scenario.tokens
         following = (self.catalogue.tokens[QUOTES + (token.index - QUOTES + step) % count] for step in range(1, count))
         return next((other for other in following if other.listing == "both" and not _is_only_quote(other)), token)
@@ -110,7 +110,7 @@ class Quoter:
         return self._with_gaps(pair, token, curve=curve)
 
     def _with_gaps(self, pair: dict[str, Any], token: Token, *, curve: bool) -> dict[str, Any]:
-        """Add what most pairs have, and leave out what real answers leave out."""
+        """Add what most pairs have, and leave out what real responses leave out."""
         if curve:
             del pair["liquidity"]
             pair["priceChange"] = {}
@@ -133,7 +133,7 @@ class Quoter:
     # -- Jupiter -----------------------------------------------------------------------------------
 
     def listing(self, token: Token) -> dict[str, Any] | None:
-        """Return what Jupiter's token search says; None for a token that it does not know."""
+        """Return the entry of Jupiter's token search; None for an unknown token."""
         if token.listing == "none":
             return None
         supply, liquidity = token.supply, self.liquidity(token)
@@ -164,7 +164,7 @@ class Quoter:
         return entry
 
     def price(self, token: Token) -> dict[str, Any] | None:
-        """Return what Jupiter's price answer says; None for a token without a price."""
+        """Return the entry of Jupiter's prices; None for a token without a price."""
         if token.listing == "none" or not self.liquidity(token):
             return None
         return {
@@ -193,7 +193,7 @@ def _spread(count: int, shaped: Callable[[int], object]) -> dict[str, Any]:
 
 
 def _decimal(price: float) -> str:
-    """Write a price as the market does: text with four or so digits that count, never an exponent."""
+    """Write a price as the market does: text with about four significant digits, never an exponent."""
     return f"{Decimal(f'{price:.4g}'):f}"
 
 

@@ -1,4 +1,4 @@
-"""Makes addresses and signatures that are valid base58 and the same for the same seed; no keys stand behind them."""
+"""Addresses and signatures in valid base58, the same for the same seed; they have no keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIGITS = bytes(ord(ALPHABET[byte % 58]) for byte in range(256))
 # A text of 44 digits is exactly 32 bytes when its first digit is worth 1 to 16; one of 88 is 64 bytes for 1 to 4.
 _ADDRESS_LEADS = ALPHABET[1:17]
 _SIGNATURE_LEADS = ALPHABET[1:5]
-# A signature ends in nine digits that name its place (unit, sequence), scrambled so that neighbours look unlike.
+# A signature ends in nine digits that encode its place (unit, sequence), scrambled so that neighbours differ.
 _PLACES = 58**9
 _SEQUENCES = 58**5
 _SCRAMBLE = 3_141_592_653_589_793
@@ -49,7 +49,7 @@ def _place_digits(unit: int, sequence: int) -> str:
 
 
 def place_of(seed: int, signature: str) -> tuple[int, int] | None:
-    """Return (unit, sequence) of a signature made by `signature_of` with the same seed, else None."""
+    """Return (unit, sequence) of a signature made by `signature_of` with the same seed, otherwise None."""
     place = 0
     for letter in signature[-9:]:
         place = place * 58 + ALPHABET.find(letter)

@@ -1,19 +1,19 @@
-"""What one wallet holds at one time; records nothing and knows no reason for a change."""
+"""What one wallet holds at one time."""
 
 from __future__ import annotations
 
-from tasks.simulator.world.events import Lot, Party
+from tasks.simulator.world.events import AccountChange, Party
 from tasks.simulator.world.tokens import TOKEN_2022_PROGRAM, Token
 
 LAMPORTS = 1_000_000_000
-RESERVE = 25_000_000  # what a wallet keeps for fees, tips and rent
-# Rent of a token account before and after the chain lowered it (SIMD-0437): old accounts keep the old sum.
+RESERVE = 25_000_000  # left in a wallet for fees, tips and rent
+# Rent of a token account before and after the chain lowered it (SIMD-0437): old accounts keep the old rent.
 _RENT, _RENT_LOWERED = 2_039_280, 1_488_440
 _RENT_2022, _RENT_2022_LOWERED = 2_074_080, 1_513_840
 
 
-class Purse:
-    """A wallet's lamports and its token accounts: catalogue place → [amount, rent]."""
+class WalletBalances:
+    """A wallet's lamports and its token accounts: index in the catalogue → [amount, rent]."""
 
     __slots__ = ("address", "lamports", "accounts")
 
@@ -27,31 +27,32 @@ class Purse:
         account = self.accounts.get(token)
         return account[0] if account else 0
 
-    def credit(self, token: Token, amount: int, *, late: bool) -> Lot:
-        """Add to the token's account and open it if need be; `late` accounts cost the lowered rent."""
+    def credit(self, token: Token, amount: int, *, late: bool) -> AccountChange:
+        """Add to the token's account, opened if missing; a `late` one costs the lowered rent."""
         account = self.accounts.get(token.index)
         if account is None:
             rent = rent_of(token, late=late)
             self.accounts[token.index] = [amount, rent]
-            return Lot(token.index, None, amount, rent)
+            return AccountChange(token.index, None, amount, rent)
         before = account[0]
         account[0] = before + amount
-        return Lot(token.index, before, account[0], account[1])
+        return AccountChange(token.index, before, account[0], account[1])
 
-    def debit(self, token: Token, amount: int, *, close: bool) -> Lot:
-        """Take from the token's account, and close it if asked; an account that is closed must become empty."""
+    def debit(self, token: Token, amount: int, *, close: bool) -> AccountChange:
+        """Take from the token's account and, with `close`, close it; it must be empty then."""
         account = self.accounts[token.index]
         before, rent = account
         account[0] = before - amount
         if close:
             del self.accounts[token.index]
-        return Lot(token.index, before, None if close else account[0], rent)
+        return AccountChange(token.index, before, None if close else account[0], rent)
 
-    def settle(self, sol: int, fee: int, *lots: Lot, signed: bool = True) -> Party:
+    def move_sol(self, sol: int, fee: int, *changes: AccountChange, signed: bool = True) -> Party:
         """Move lamports so that wallet and token accounts together gain `sol` less the fee it pays."""
         before = self.lamports
-        self.lamports = before + sol - fee - sum(after - start for start, after in (lot.lamports for lot in lots))
-        return Party(self.address, signed, before, self.lamports, sol, lots)
+        in_accounts = sum(end - start for start, end in (change.lamports for change in changes))
+        self.lamports = before + sol - fee - in_accounts
+        return Party(self.address, signed, before, self.lamports, sol, changes)
 
 
 def rent_of(token: Token, *, late: bool) -> int:

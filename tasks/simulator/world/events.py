@@ -1,6 +1,6 @@
-"""What happened, as compactly as it can be kept, and what trades that means; knows no wire format.
+"""What happened, in compact form, and the trades that it means; knows no wire format.
 
-Named tuples instead of dataclasses, because hundreds of thousands are kept and made.
+Named tuples instead of dataclasses, because there are hundreds of thousands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Route = Literal["", "sol", "usdc", "direct"]
 LEGACY = -1
 
 
-class Lot(NamedTuple):
+class AccountChange(NamedTuple):
     """One token account of a wallet in a transaction: amounts before and after (None: no account), and its rent."""
 
     token: int
@@ -25,7 +25,7 @@ class Lot(NamedTuple):
     rent: int
 
     @property
-    def change(self) -> int:
+    def delta(self) -> int:
         """The change in base units."""
         return (self.after or 0) - (self.before or 0)
 
@@ -40,8 +40,8 @@ class Lot(NamedTuple):
 class Party(NamedTuple):
     """One wallet of the world in a transaction.
 
-    `before` and `after` are its own lamports; `sol` is what it gained in SOL over itself and its token
-    accounts, the network fee left out.
+    `before` and `after` are its own lamports; `sol` is the SOL gained by it and its token accounts, without the
+    network fee.
     """
 
     address: str
@@ -49,16 +49,16 @@ class Party(NamedTuple):
     before: int
     after: int
     sol: int
-    lots: tuple[Lot, ...]
+    changes: tuple[AccountChange, ...]
 
 
 class Event(NamedTuple):
     """One transaction.
 
     `order` is its place in the slot (`transactionIndex`); `version` is -1 for legacy. The first party pays the
-    fee when it signed and the transaction is not sponsored. `through` is what an exchange passed through, in
-    lamports or USDC base units by `route`. `deposit` is rent that the first party paid for a new account that
-    is not its own.
+    fee when it signed and the transaction is not sponsored. `through` is the amount of the quote asset that an exchange
+    passed through, in lamports or USDC base units by `route`. `deposit` is rent that the first party paid for a new
+    account that is not its own.
     """
 
     unit: int
@@ -78,14 +78,14 @@ class Event(NamedTuple):
 
     @property
     def payer(self) -> Party | None:
-        """The wallet of the world that pays the fee; None when somebody else does."""
+        """The wallet of the world that pays the fee; None when an outsider pays it."""
         first = self.parties[0]
         return first if first.signed and not self.sponsored else None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrade:
-    """A trade as the world meant it: what a reader of the wire should find.
+    """A trade as planned, which a reader of the transaction should find.
 
     `quote_amount` is in lamports or in base units of the quote; None for an unpriced exchange.
     """
@@ -100,18 +100,18 @@ class PlannedTrade:
 
 
 def planned_trades(event: Event, party: Party, catalogue: Catalogue) -> Iterator[PlannedTrade]:
-    """Yield the trades that the event is for one of its parties."""
+    """Yield the trades of one party of the event."""
     if event.what not in ("buy", "sell", "exchange"):
         return
-    lots = [lot for lot in party.lots if lot.token >= QUOTES]
+    changes = [change for change in party.changes if change.token >= QUOTES]
     quote, value = _value(event, party)
-    parts = len(lots) if event.what != "exchange" else 1
-    for lot in lots:
+    parts = len(changes) if event.what != "exchange" else 1
+    for change in changes:
         yield PlannedTrade(
             wallet=party.address,
-            mint=catalogue.tokens[lot.token].mint,
-            side="buy" if lot.change > 0 else "sell",
-            amount=abs(lot.change),
+            mint=catalogue.tokens[change.token].mint,
+            side="buy" if change.delta > 0 else "sell",
+            amount=abs(change.delta),
             quote=quote,
             quote_amount=value // parts if value is not None else None,
             approximate=parts > 1,
@@ -122,8 +122,8 @@ def _value(event: Event, party: Party) -> tuple[Literal["SOL", "USDC", "USDT"] |
     if event.what == "exchange":
         quote: Literal["SOL", "USDC"] = "SOL" if event.route == "sol" else "USDC"
         return (quote, event.through) if event.through else (None, None)
-    for lot in party.lots:
-        if WSOL < lot.token < QUOTES:
-            return ("USDC" if lot.token == USDC else "USDT"), abs(lot.change)
+    for change in party.changes:
+        if WSOL < change.token < QUOTES:
+            return ("USDC" if change.token == USDC else "USDT"), abs(change.delta)
     deposit = event.deposit if party is event.payer else 0
     return "SOL", abs(party.sol + deposit)

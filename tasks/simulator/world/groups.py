@@ -1,11 +1,11 @@
-"""What the wallets of one unit mean to do together: the copies, followers and purses that are planted."""
+"""The plans of wallets made together: planted copies, followers and wallets of one owner."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
 
-from tasks.simulator.world.plans import Intent, plan_alone
+from tasks.simulator.world.plans import Action, plan_alone
 from tasks.simulator.world.scenario import Scenario
 from tasks.simulator.world.tokens import Catalogue
 from tasks.simulator.world.wallets import Member, Unit
@@ -13,31 +13,31 @@ from tasks.simulator.world.wallets import Member, Unit
 _COPIED = ("buy", "sell", "exchange", "direct", "multi")
 
 
-def plan_unit(scenario: Scenario, catalogue: Catalogue, unit: Unit, rnd: Random) -> list[Intent]:
-    """Return all intents of a unit in order of time."""
+def plan_unit(scenario: Scenario, catalogue: Catalogue, unit: Unit, rnd: Random) -> list[Action]:
+    """Return all actions of a unit in order of time."""
     lead = plan_alone(scenario, catalogue, rnd, unit.members[0].transactions)
     if unit.kind == "owner":
         return sorted(_owner(scenario, rnd, lead, unit.members))
-    intents = list(lead)
+    actions = list(lead)
     for place, member in enumerate(unit.members[1:], start=1):
-        intents += _copy(scenario, rnd, lead, place, unit.kind)
+        actions += _copy(scenario, rnd, lead, place, unit.kind)
         if unit.kind == "mixed":
-            intents += _own(scenario, catalogue, rnd, place, member, len(lead))
+            actions += _own(scenario, catalogue, rnd, place, member, len(lead))
     if unit.kind == "copies":
-        intents = [_together(rnd, intent, len(unit.members)) for intent in intents]
-    return sorted(intents)
+        actions = [_together(rnd, action, len(unit.members)) for action in actions]
+    return sorted(actions)
 
 
-def _copy(scenario: Scenario, rnd: Random, lead: Iterable[Intent], place: int, kind: str) -> list[Intent]:
-    """Return the lead's trades as wallet `place` repeats them, with the SOL that it needs."""
+def _copy(scenario: Scenario, rnd: Random, lead: Iterable[Action], place: int, kind: str) -> list[Action]:
+    """Return the lead's trades as wallet `place` repeats them, with the SOL for them."""
     copied = []
-    for intent in lead:
-        at_s = min(intent.at_s + _lag(rnd, kind), scenario.span_s - 1)
-        if intent.what == "fund":
-            copied.append(Intent(max(0.0, intent.at_s - rnd.uniform(60, 4_000)), place, "fund", size=intent.size))
-        elif intent.what in _COPIED:
-            size = intent.size if intent.what == "sell" else intent.size * rnd.uniform(0.8, 1.2)
-            copied.append(Intent(at_s, place, intent.what, intent.token, size))
+    for action in lead:
+        at_s = min(action.at_s + _lag(rnd, kind), scenario.span_s - 1)
+        if action.what == "fund":
+            copied.append(Action(max(0.0, action.at_s - rnd.uniform(60, 4_000)), place, "fund", size=action.size))
+        elif action.what in _COPIED:
+            size = action.size if action.what == "sell" else action.size * rnd.uniform(0.8, 1.2)
+            copied.append(Action(at_s, place, action.what, action.token, size))
     return copied
 
 
@@ -49,48 +49,48 @@ def _lag(rnd: Random, kind: str) -> float:
 
 def _own(
     scenario: Scenario, catalogue: Catalogue, rnd: Random, place: int, member: Member, copied: int
-) -> list[Intent]:
-    """Return trades of the wallet's own, 20–60 % of all that it does."""
+) -> list[Action]:
+    """Return trades of the wallet alone, 20–60 % of its actions."""
     share = rnd.uniform(0.2, 0.6)
     return plan_alone(scenario, catalogue, rnd, max(4, round(copied * share / (1 - share))), place)
 
 
-def _together(rnd: Random, intent: Intent, wallets: int) -> Intent:
+def _together(rnd: Random, action: Action, wallets: int) -> Action:
     """Turn a few buys into one transaction of two wallets."""
-    if intent.what != "buy" or wallets < 2 or rnd.random() > 0.15:
-        return intent
-    return intent._replace(what="duo", other=(intent.wallet + rnd.randrange(1, wallets)) % wallets)
+    if action.what != "buy" or wallets < 2 or rnd.random() > 0.15:
+        return action
+    return action._replace(what="duo", other=(action.wallet + rnd.randrange(1, wallets)) % wallets)
 
 
-def _owner(scenario: Scenario, rnd: Random, lead: Iterable[Intent], members: tuple[Member, ...]) -> list[Intent]:
-    """Return one owner's doings: the first wallet pays for the others, buys are spread, holdings come together."""
+def _owner(scenario: Scenario, rnd: Random, lead: Iterable[Action], members: tuple[Member, ...]) -> list[Action]:
+    """Return one owner's actions: the first wallet funds the others, buys are spread, holdings are collected."""
     wallets, spread = len(members), []
-    for intent in lead:
-        if intent.what == "fund":
-            spread += _funding(intent, wallets)
-        elif intent.what in ("buy", "sell"):
-            spread += _spread(scenario, rnd, intent, wallets)
+    for action in lead:
+        if action.what == "fund":
+            spread += _funding(action, wallets)
+        elif action.what in ("buy", "sell"):
+            spread += _spread(scenario, rnd, action, wallets)
         else:
-            spread.append(intent._replace(wallet=rnd.randrange(wallets)))
+            spread.append(action._replace(wallet=rnd.randrange(wallets)))
     return spread
 
 
-def _funding(intent: Intent, wallets: int) -> list[Intent]:
-    paid = [Intent(intent.at_s + 20 * place, 0, "send", size=intent.size, other=place) for place in range(1, wallets)]
-    return [intent._replace(size=intent.size * (wallets + 1)), *paid]
+def _funding(action: Action, wallets: int) -> list[Action]:
+    paid = [Action(action.at_s + 20 * place, 0, "send", size=action.size, other=place) for place in range(1, wallets)]
+    return [action._replace(size=action.size * (wallets + 1)), *paid]
 
 
-def _spread(scenario: Scenario, rnd: Random, intent: Intent, wallets: int) -> list[Intent]:
+def _spread(scenario: Scenario, rnd: Random, action: Action, wallets: int) -> list[Action]:
     """Spread a buy over most wallets within minutes; before a sale the others hand their tokens to the first."""
-    intents = []
+    actions = []
     for place in range(wallets):
         if place and rnd.random() < 0.2:
             continue
-        at_s = min(intent.at_s + rnd.uniform(0, 240), scenario.span_s - 1)
-        if intent.what == "buy":
-            intents.append(Intent(at_s, place, "buy", intent.token, intent.size * rnd.uniform(0.7, 1.3)))
+        at_s = min(action.at_s + rnd.uniform(0, 240), scenario.span_s - 1)
+        if action.what == "buy":
+            actions.append(Action(at_s, place, "buy", action.token, action.size * rnd.uniform(0.7, 1.3)))
         elif place and rnd.random() < 0.5:
-            intents.append(Intent(max(0.0, intent.at_s - rnd.uniform(5, 600)), place, "give", intent.token, 1.0, 0))
+            actions.append(Action(max(0.0, action.at_s - rnd.uniform(5, 600)), place, "give", action.token, 1.0, 0))
         else:
-            intents.append(Intent(at_s, place, "sell", intent.token, intent.size))
-    return intents
+            actions.append(Action(at_s, place, "sell", action.token, action.size))
+    return actions

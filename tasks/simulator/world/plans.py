@@ -1,4 +1,4 @@
-"""What one trader on its own means to do and when; moves no balance, and knows no other wallet."""
+"""What one independent trader plans, and when; moves no balance and knows no other wallet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tasks.simulator.world.scenario import Scenario
 from tasks.simulator.world.tokens import Catalogue
 
 DAY_S = 86_400
-# What else a wallet does, and how often beside each other.
-_ODD = {
+# The other actions of a wallet, by relative frequency.
+_OTHER = {
     "rate": 18,
     "airdrop": 16,
     "exchange": 22,
@@ -27,10 +27,10 @@ _ODD = {
 }
 
 
-class Intent(NamedTuple):
-    """One thing to be done. A tuple, because hundreds of thousands are made.
+class Action(NamedTuple):
+    """One planned action. A tuple, because there are hundreds of thousands.
 
-    `at_s` counts from the world's start; `wallet` and `other` are places in the unit; `size` is SOL for what
+    `at_s` counts from the world's start; `wallet` and `other` index the unit's wallets; `size` is SOL for what
     is paid and a share of the holding for what is sold.
     """
 
@@ -44,7 +44,7 @@ class Intent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a trader trades: sizes in SOL (log-normal), hold times in s, and the hours of the day it is awake."""
+    """A trader's style: sizes in SOL (log-normal), hold times in seconds, and active hours of the day."""
 
     size_sol: float
     size_sigma: float
@@ -56,7 +56,7 @@ class Style:
 
 
 def draw_style(scenario: Scenario, catalogue: Catalogue, rnd: Random, transactions: int) -> Style:
-    """Return a trader's style; its portfolio grows slower than its history."""
+    """Return a trader's style; its portfolio grows more slowly than its history."""
     wanted = max(4, min(scenario.tokens // 2, round(transactions**0.72 * rnd.uniform(0.8, 1.6))))
     picked = dict.fromkeys(catalogue.pick(rnd).index for _ in range(wanted))
     return Style(
@@ -72,18 +72,18 @@ def draw_style(scenario: Scenario, catalogue: Catalogue, rnd: Random, transactio
 
 def plan_alone(
     scenario: Scenario, catalogue: Catalogue, rnd: Random, transactions: int, wallet: int = 0
-) -> list[Intent]:
-    """Return exactly so many intents of one trader, in order of time; the first gives it SOL."""
+) -> list[Action]:
+    """Return exactly `transactions` actions of one trader, in order of time; the first funds it."""
     style = draw_style(scenario, catalogue, rnd, transactions)
     first_s = rnd.random() ** 2 * 0.3 * scenario.span_s
-    intents = [Intent(first_s, wallet, "fund", size=style.size_sol * 12 + 3)]
-    while len(intents) < transactions:
+    actions = [Action(first_s, wallet, "fund", size=style.size_sol * 12 + 3)]
+    while len(actions) < transactions:
         at_s = _waking_time(rnd, style, first_s + 60, scenario.span_s - 5)
         if rnd.random() < scenario.odd_share:
-            intents.append(_odd(catalogue, rnd, style, at_s, wallet))
+            actions.append(_other_action(catalogue, rnd, style, at_s, wallet))
         else:
-            intents += _episode(scenario, catalogue, rnd, style, at_s, wallet)
-    return sorted(intents[:transactions])
+            actions += _episode(scenario, catalogue, rnd, style, at_s, wallet)
+    return sorted(actions[:transactions])
 
 
 def _waking_time(rnd: Random, style: Style, low_s: float, high_s: float) -> float:
@@ -92,27 +92,27 @@ def _waking_time(rnd: Random, style: Style, low_s: float, high_s: float) -> floa
     return at_s if low_s < at_s < high_s else rnd.uniform(low_s, high_s)
 
 
-def _odd(catalogue: Catalogue, rnd: Random, style: Style, at_s: float, wallet: int) -> Intent:
-    what = rnd.choices(list(_ODD), list(_ODD.values()))[0]
-    return Intent(at_s, wallet, what, catalogue.pick_traded(rnd, at_s).index, _size(rnd, style))
+def _other_action(catalogue: Catalogue, rnd: Random, style: Style, at_s: float, wallet: int) -> Action:
+    what = rnd.choices(list(_OTHER), list(_OTHER.values()))[0]
+    return Action(at_s, wallet, what, catalogue.pick_traded(rnd, at_s).index, _size(rnd, style))
 
 
 def _episode(
     scenario: Scenario, catalogue: Catalogue, rnd: Random, style: Style, at_s: float, wallet: int
-) -> list[Intent]:
-    """Return the buys of one token and, mostly, their sale."""
+) -> list[Action]:
+    """Return the buys of one token and, usually, their sale."""
     token = catalogue.tokens[rnd.choice(style.portfolio)]
     if not token.launched_s <= at_s:
         at_s = token.launched_s + rnd.expovariate(1 / 9_000)
-    intents = [Intent(min(at_s, scenario.span_s - 5), wallet, "buy", token.index, _size(rnd, style))]
+    actions = [Action(min(at_s, scenario.span_s - 5), wallet, "buy", token.index, _size(rnd, style))]
     while rnd.random() < 0.22:
         at_s += rnd.expovariate(1 / 2_000)
-        intents.append(Intent(min(at_s, scenario.span_s - 5), wallet, "buy", token.index, _size(rnd, style)))
+        actions.append(Action(min(at_s, scenario.span_s - 5), wallet, "buy", token.index, _size(rnd, style)))
     at_s += 3 + style.hold_s * exp(rnd.gauss(0, 0.9))
     if at_s < scenario.span_s - 5 and rnd.random() < style.sold_share:
         share = 1.0 if rnd.random() < 0.7 else rnd.uniform(0.2, 0.8)
-        intents.append(Intent(at_s, wallet, "sell", token.index, share))
-    return intents
+        actions.append(Action(at_s, wallet, "sell", token.index, share))
+    return actions
 
 
 def _size(rnd: Random, style: Style) -> float:

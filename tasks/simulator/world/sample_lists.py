@@ -1,4 +1,4 @@
-"""The lists of wallets that the demo's form offers in one click; names wallets only, without making their history."""
+"""The wallet lists that the demo's form offers in one click; makes no transaction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from tasks.simulator.world.scenario import Scenario
 from tasks.simulator.world.tokens import USDC_MINT
-from tasks.simulator.world.wallets import Cast, Member, build_cast, failing_address
+from tasks.simulator.world.wallets import Member, WalletSet, build_wallets, failing_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +21,38 @@ class SampleList:
 
 
 def sample_lists(scenario: Scenario) -> list[SampleList]:
-    """Return the demo's lists for a scenario; cheap (no transaction is made)."""
-    cast = build_cast(scenario)
-    return [_launch_cohort(scenario, cast), _two_desks(cast), _copy_traders(cast), _whole_village(cast)]
+    """Return the demo's lists for a scenario."""
+    wallets = build_wallets(scenario)
+    return [_launch_cohort(scenario, wallets), _two_desks(wallets), _copy_traders(wallets), _whole_village(wallets)]
 
 
-def _launch_cohort(scenario: Scenario, cast: Cast) -> SampleList:
-    planted = cast.members("copies", "owner", "mixed")[:26]
-    long, alone = cast.members("long"), cast.members("independent")
+def _launch_cohort(scenario: Scenario, wallets: WalletSet) -> SampleList:
+    planted = wallets.members("copies", "owner", "mixed")[:26]
+    long, alone = wallets.members("long"), wallets.members("independent")
     members = _mixed(planted, alone[: 60 - 1 - len(long) - len(planted)]) + long
     lines = [*_lines(members), f"{failing_address(scenario)},silent harbor"]
     lines[10:10] = lines[2:3]
     lines[24:24] = [f"{USDC_MINT},not a wallet but a token"]
     lines[36:36] = ["7xKX-this-is-not-an-address,misspelt"]
-    text = "Several desks among independents, with a mistake or two in the list and one wallet that cannot be read."
+    text = "Several groups among independent wallets, with mistakes in the list and a wallet that cannot be read."
     return SampleList("Launch cohort", text, "\n".join(lines) + "\n")
 
 
-def _two_desks(cast: Cast) -> SampleList:
-    pair = next((unit.members for unit in cast.units if unit.kind == "copies" and len(unit.members) == 2), ())
-    members = pair or cast.members()[:2]
-    return _plain("Two desks", "Two wallets, and the question whether one mind moves both.", members)
+def _two_desks(wallets: WalletSet) -> SampleList:
+    pair = next((unit.members for unit in wallets.units if unit.kind == "copies" and len(unit.members) == 2), ())
+    members = pair or wallets.members()[:2]
+    return _plain("Two desks", "Two wallets: is one person behind both?", members)
 
 
-def _copy_traders(cast: Cast) -> SampleList:
-    followers, alone = cast.members("followers")[:16], cast.members("independent")[-40:]
+def _copy_traders(wallets: WalletSet) -> SampleList:
+    followers, alone = wallets.members("followers")[:16], wallets.members("independent")[-40:]
     members = _mixed(followers, alone[: 24 - len(followers)])
     return _plain("Copy traders", "Who trades first, and who follows seconds later?", members)
 
 
-def _whole_village(cast: Cast) -> SampleList:
-    members = [member for member in cast.members() if member.transactions < 2_000][:400]
-    return _plain("Whole village", "Everybody: what stands out of a crowd that shares its popular tokens?", members)
+def _whole_village(wallets: WalletSet) -> SampleList:
+    members = [member for member in wallets.members() if member.transactions < 2_000][:400]
+    return _plain("Whole village", "All wallets: what stands out where everyone trades the popular tokens?", members)
 
 
 def _plain(name: str, description: str, members: Iterable[Member]) -> SampleList:

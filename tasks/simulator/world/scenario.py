@@ -1,4 +1,4 @@
-"""Says what a made-up world is to contain; makes nothing itself."""
+"""What a made-up world is to contain; makes nothing itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS_PER_SLOT = 0.4
 class Group:
     """A planted group of wallets.
 
-    `copies`: the same trades with SOL sizes ±20 %, seconds apart, nobody first. `mixed`: copies of the first
+    `copies`: the same trades with SOL sizes ±20 %, seconds apart, no one first. `mixed`: copies of the first
     wallet with 20–60 % other trades in between. `followers`: the first wallet leads, the others trade 5–50 s
     later. `owner`: one owner's wallets, funded from the first, which collects what the others bought.
     """
@@ -48,8 +48,8 @@ class Scenario:
 
     `transactions_per_wallet` is exact for independents when `spread` (sigma of a log-normal) is 0.
     `long_history` is the number of transactions of one more wallet (0: no such wallet). `odd_share` is the
-    share of transactions that are not buys or sells. `logo_base` is where token images are said to be; empty
-    means the simulator itself.
+    share of transactions that are not buys or sells. `logo_base` is the address of token images; empty means
+    the simulator itself.
     """
 
     seed: int = 7
@@ -85,7 +85,7 @@ class Scenario:
 
 
 def plain_scenario(wallets: int, transactions: int, **changes: object) -> Scenario:
-    """Return a scenario of independents only, each with exactly so many transactions: for benchmarks."""
+    """Return a scenario of independents only, each with exactly `transactions` transactions."""
     fields: dict[str, object] = {
         "groups": (),
         "independents": wallets,
@@ -97,5 +97,5 @@ def plain_scenario(wallets: int, transactions: int, **changes: object) -> Scenar
 
 
 def market_scenario(tokens: int, seed: int = 7, **changes: object) -> Scenario:
-    """Return a scenario of so many tokens and one wallet: for tests of the market (`expected.py` says what to find)."""
+    """Return a scenario of `tokens` tokens and one wallet: for tests of the market."""
     return plain_scenario(1, 12, **({"tokens": tokens, "seed": seed} | changes))

@@ -1,4 +1,4 @@
-"""The tokens of a made-up world and what each is worth when; knows no wallets and no market's answer shapes."""
+"""The tokens of a made-up world and their prices over time; knows no wallet and no market response."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tasks.simulator.world.words import CREATURES, EPITHETS, HOSTILE_NAMES
 
 TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 TOKEN_2022_PROGRAM = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
-WSOL, USDC, USDT = 0, 1, 2  # places in the catalogue
-QUOTES = 3  # so many of the catalogue's first places are quote assets
+WSOL, USDC, USDT = 0, 1, 2  # indices in the catalogue
+QUOTES = 3  # the number of quote assets, first in the catalogue
 WSOL_MINT = "So11111111111111111111111111111111111111112"
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 USDT_MINT = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
@@ -70,7 +70,7 @@ class Catalogue:
         return self.tokens[QUOTES + min(place, len(self.cumulative) - 1)]
 
     def pick_traded(self, rnd: Random, at_s: float) -> Token:
-        """Return a token that has been launched and not rugged by then, if a few draws find one."""
+        """Return a token that is launched and not rugged at `at_s`, if a few draws find one."""
         token = self.pick(rnd)
         for _ in range(6):
             if token.launched_s <= at_s and (token.rugged_s is None or at_s < token.rugged_s):

@@ -1,4 +1,4 @@
-"""Who lives in a made-up world: wallets, their labels, and which belong together; says nothing of what they do."""
+"""The wallets of a made-up world: labels, and which belong together; plans no action."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.simulator.world.words import ADJECTIVES, NOUNS
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """The truth about one wallet: its group's name, the kind, and the address of who leads (None: nobody)."""
+    """The truth about one wallet: its group's name, the kind, and the address of its leader, None without one."""
 
     group: str
     kind: str
@@ -23,7 +23,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One wallet; `unit` names who is made together with it, `transactions` how many it is to have."""
+    """One wallet; `unit` is the number of its unit, `transactions` the number that it is to have."""
 
     number: int
     address: str
@@ -34,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Wallets whose transactions are made together, because they follow or touch each other."""
+    """Wallets whose transactions are made together, because they follow or pay each other."""
 
     number: int
     name: str
@@ -42,14 +42,14 @@ class Unit:
     members: tuple[Member, ...]
 
     def role(self) -> Role:
-        """Return the truth that holds for every member."""
+        """Return the role of every member."""
         leads = self.kind in ("mixed", "followers")
         return Role(self.name, self.kind, self.members[0].address if leads else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """Everybody, in order: the groups' wallets, the independents, the one with a very long history."""
+class WalletSet:
+    """All wallets, in order: the groups' wallets, the independents, the one with a very long history."""
 
     units: tuple[Unit, ...]
     by_address: dict[str, Member]
@@ -60,18 +60,18 @@ class Cast:
 
 
 def failing_address(scenario: Scenario) -> str:
-    """Return a well-formed address outside the world, which the demo's chain refuses for ever."""
+    """Return a well-formed address outside the world, which the demo's chain always refuses."""
     return derive_address(scenario.seed, "failing")
 
 
-def build_cast(scenario: Scenario) -> Cast:
-    """Return everybody of a scenario, without anything that they do."""
+def build_wallets(scenario: Scenario) -> WalletSet:
+    """Return the wallets of a scenario, without their transactions."""
     numbers = count()
     units: list[Unit] = []
     for kind, name, wallets in _groups(scenario):
         members = tuple(_member(scenario, next(numbers), len(units), kind) for _ in range(wallets))
         units.append(Unit(len(units), name, kind, members))
-    return Cast(tuple(units), {member.address: member for unit in units for member in unit.members})
+    return WalletSet(tuple(units), {member.address: member for unit in units for member in unit.members})
 
 
 def _groups(scenario: Scenario) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""The words that made-up names are put together from; the few hostile ones are here too."""
+"""The words of made-up names, and the hostile names."""
 
 _ADJECTIVES = """
     amber brisk calm dusty early faint glad hasty idle jolly keen lucid mellow noble olive plain quiet rapid stern
@@ -20,8 +20,8 @@ _CREATURES = """
 ADJECTIVES, NOUNS = _ADJECTIVES.split(), _NOUNS.split()
 EPITHETS, CREATURES = _EPITHETS.split(), _CREATURES.split()
 
-# Names that try to break a page, a CSV, a database or a reader's trust; (name, symbol) by popularity rank. Two tokens
-# that call themselves USDC are no USDC: one is spelt with a Cyrillic letter, one exactly.
+# Names that try to break a page, a CSV or a database, or to deceive; (name, symbol) by popularity rank. Two tokens
+# named USDC are not USDC: one is spelt with a Cyrillic letter, one exactly.
 HOSTILE_NAMES = {
     7: ("USDC", "USDC"),
     9: ("<img src=x onerror=alert(1)>", "<b>XSS</b>"),

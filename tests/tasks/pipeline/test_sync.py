@@ -19,6 +19,7 @@ from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.wallets import Movement, SyncCursor, Unread
 from tests.conftest import both_databases
+from tests.support.bad_responses import damaged
 from tests.tasks.conftest import make_due, settle, start, trades, wallet, work
 
 pytestmark = pytest.mark.usefixtures("reading")
@@ -32,7 +33,7 @@ def planned(chain: Simulator, address: str) -> list[tuple[str, str, str, int]]:
 
 def http_requests(chain: Simulator) -> int:
     count = int(chain.stats()["services"].get("rpc", 0))
-    chain.board.reset()
+    chain.state.reset_stats()
     return count
 
 
@@ -73,7 +74,7 @@ def test_the_second_sync_asks_only_for_what_is_new(chain: Simulator) -> None:
     settle(addresses)
     assert wallet(addresses[0]).transactions == 130
     chain.set_faults(hide_newest=0)
-    chain.board.reset()
+    chain.state.reset_stats()
     settle(addresses)
     assert chain.stats()["transactions"] <= 2 * 120
     for address in addresses:
@@ -100,7 +101,7 @@ def test_a_raised_limit_reads_the_older_part_without_the_newer(chain: Simulator,
     addresses = chain.world.addresses[:2]
     reading(history_limit=100)
     settle(addresses)
-    chain.board.reset()
+    chain.state.reset_stats()
     reading(history_limit=1000)
     settle(addresses)
     assert chain.stats()["transactions"] <= 2 * 150
@@ -186,12 +187,28 @@ def test_what_stays_invisible_makes_a_wallet_partial_and_is_asked_again_next_tim
     assert wallet(addresses[0]).state == "synced"
 
 
+def replace_transaction(
+    chain: Simulator, monkeypatch: pytest.MonkeyPatch, signature: str, replaced: Callable[[bytes], bytes]
+) -> None:
+    """Change what the chain sends for one signature."""
+    render = chain.world.render
+
+    def rendered(event: Any, encoding: Any) -> bytes:
+        content = render(event, encoding)
+        return replaced(content) if chain.world.signature(event) == signature else content
+
+    monkeypatch.setattr(chain.world, "render", rendered)
+
+
 @pytest.mark.parametrize("whole_history", [False, True])
 @pytest.mark.parametrize("damage", ["keys", "meta", "amounts"])
-def test_a_damaged_transaction_fails_alone(chain: Simulator, damage: str, whole_history: bool) -> None:
+def test_a_damaged_transaction_fails_alone(
+    chain: Simulator, monkeypatch: pytest.MonkeyPatch, damage: str, whole_history: bool
+) -> None:
     addresses = chain.world.addresses[:2]
     broken = planned(chain, addresses[0])[0][0]
-    chain.set_faults(damaged={broken: damage}, transactions_for_address=whole_history)
+    chain.set_faults(transactions_for_address=whole_history)
+    replace_transaction(chain, monkeypatch, broken, lambda content: damaged(content, damage))
     analysis = settle(addresses)
     assert analysis.state == "complete"
     assert wallet(addresses[0]).state == "partial"
@@ -328,7 +345,7 @@ def test_a_wallet_that_failed_before_anything_was_listed_is_read_and_counted_onc
     settle(addresses)
     assert {wallet(address).state for address in addresses} == {"failed"}
     chain.set_faults(unavailable_methods=())
-    chain.board.reset()
+    chain.state.reset_stats()
     settle(addresses)
     assert {wallet(address).transactions for address in addresses} == {250}
     assert chain.stats()["transactions"] == chain.stats()["distinct_transactions"]
@@ -340,13 +357,8 @@ def test_the_recorded_damaged_transaction_fails_alone(
     """`broken_data_1.json`, damaged on purpose by its author, stands in the place of one transaction."""
     addresses = chain.world.addresses[:2]
     broken = planned(chain, addresses[0])[0][0]
-    damaged = (samples / "transactions" / "broken_data_1.json").read_bytes().strip()[1:-1]
-    render = type(chain.world).render
-
-    def rendered(world: Any, event: Any, encoding: Any) -> bytes:
-        return damaged if world.signature(event) == broken else render(world, event, encoding)
-
-    monkeypatch.setattr(type(chain.world), "render", rendered)
+    recorded = (samples / "transactions" / "broken_data_1.json").read_bytes().strip()[1:-1]
+    replace_transaction(chain, monkeypatch, broken, lambda content: recorded)
     analysis = settle(addresses)
     assert analysis.state == "complete"
     assert wallet(addresses[0]).state == "partial"
@@ -399,7 +411,7 @@ def test_a_lost_worker_is_taken_over_where_it_stood(chain: Simulator, monkeypatc
         killed.step()
     assert 0 < Movement.select().count() < 250
     Job.update(lease_until=0).where(Job.id == job_id).execute()
-    chain.board.reset()
+    chain.state.reset_stats()
     work()
     assert chain.stats()["transactions"] <= 250 - 100 + 250, "only the rest is asked for"
     for address in addresses:
@@ -430,7 +442,7 @@ def test_two_analyses_of_one_wallet_read_it_once(chain: Simulator) -> None:
 def test_a_fresh_wallet_is_not_read_again(chain: Simulator) -> None:
     addresses = chain.world.addresses[:2]
     settle(addresses)
-    chain.board.reset()
+    chain.state.reset_stats()
     again = start(addresses, sync_ttl_s=300)
     assert again.state == "analysing"
     work()

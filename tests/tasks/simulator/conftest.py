@@ -32,9 +32,9 @@ def _running() -> Iterator[Simulator]:
 @pytest.fixture
 def simulator(_running: Simulator) -> Simulator:
     """A running simulator in good health, with fresh counts."""
-    _running.board.faults = Faults(failing_addresses=_running.board.faults.failing_addresses)
-    _running.board.change({})
-    _running.board.reset()
+    _running.state.faults = Faults(failing_addresses=_running.state.faults.failing_addresses)
+    _running.set_faults()
+    _running.state.reset_stats()
     return _running
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from tasks.simulator.market.expected import expected_listing
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import market_scenario
 from tasks.simulator.world.tokens import QUOTES, USDC_MINT, USDT_MINT, WSOL_MINT
 from tasks.simulator.world.world import build_world
+from tests.support.expected_listings import expected_listing
 
 TRUSTED = (WSOL_MINT, USDC_MINT, USDT_MINT)
 Found = tuple[str, str, str, float | None, str | None]

@@ -152,8 +152,8 @@ def test_the_world_holds_every_kind_of_transaction(small_world: World) -> None:
     assert any(event.temporary for event in events)
     assert any(event.deposit and event.what == "buy" for event in events)
     assert any(len(event.parties) == 2 and event.what == "buy" for event in events)
-    assert any(not event.parties[0].signed and event.parties[0].lots for event in events), "no airdrop"
-    assert any(lot.after is None for event in events for party in event.parties for lot in party.lots)
+    assert any(not event.parties[0].signed and event.parties[0].changes for event in events), "no airdrop"
+    assert any(change.after is None for event in events for party in event.parties for change in party.changes)
     looked = [_wire(small_world, event)["meta"]["loadedAddresses"]["writable"] for event in events[:60]]
     assert any(looked)
 
@@ -192,7 +192,7 @@ def test_one_owner_pays_for_its_other_wallets_and_collects_from_them(small_world
     owner = [address for address, role in small_world.truth.items() if role.kind == "owner"]
     shared = [e for e in small_world.events(owner[0]) if len(e.parties) == 2 and e.what == "transfer"]
     assert sum(e.parties[0].address == owner[0] for e in shared) >= len(owner) - 1
-    assert any(e.parties[1].address == owner[0] and e.parties[1].lots for e in shared)
+    assert any(e.parties[1].address == owner[0] and e.parties[1].changes for e in shared)
 
 
 def test_a_plain_scenario_has_exactly_so_many_transactions() -> None:

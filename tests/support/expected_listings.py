@@ -1,7 +1,7 @@
-"""Says what a careful reader must find on the made-up market, from the truth about each token; reads no answer.
+"""What a careful reader must find on the made-up market, from the truth about each token.
 
-Careful means: pools in SOL or a dollar first, others only with liquidity and trade, and the second service asked for
-what the first does not know or price.
+Careful means: pools in SOL or a dollar first, others only with liquidity and trade, and the second service for what the
+first does not know or price.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ _LEAST_LIQUIDITY_USD = 1_000.0
 
 
 def expected_listing(world: World, mint: str) -> dict[str, Any]:
-    """Return what must be known of a mint once the market has answered: status, name, symbol, price_usd, source.
+    """Return what is known of a mint after its look-up: status, name, symbol, price_usd, source.
 
-    `status` is "resolved" or "unlisted" (then all else is None). `price_usd` is the true price, None where no source
-    has one; the market writes four digits of it (allow 0.2 %: what is only a quote is divided out of two such texts).
-    `source` is the first in the order dexscreener, jupiter that has the price by the rules: where it is "jupiter" and
-    the token's `listing` "both", a reader that asks Jupiter only for unknown mints finds no price.
-    Names are as the market writes them: those of `HOSTILE_NAMES` a reader cleans. `bad_prices` and other switches are
-    left out of account.
+    `status` is "resolved" or "unlisted" (then the rest is None). `price_usd` is the true price, None where no source
+    has one; the market writes four digits of it (allow 0.2 %: the price of a quote token is a quotient of two texts).
+    `source` is the first in the order dexscreener, jupiter that has a believable price: where it is "jupiter" and the
+    token's `listing` "both", a reader that queries Jupiter only for unknown mints finds no price.
+    Names are as the market writes them: a reader cleans those of `HOSTILE_NAMES`. Faults are ignored.
     """
     token = world.catalogue.by_mint.get(mint)
     if token is None or token.listing == "none":
