@@ -1,4 +1,4 @@
-"""What a comparison is asked to compute, as it is passed to the analysis process."""
+"""The input of a comparison, as it is passed to the analysis process."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from tasks.jobs import claims
 from tasks.measures.allocation import Rates
 from tasks.storage.analyses import ReadWallet
 
-LATER = "Comparison with chance, timing, insights, groups, map and behaviour come with the final result."
-
 
 @dataclass(frozen=True, slots=True)
 class AnalysisInput:
-    """What is to be computed: into which result, under whose claim, from which data of which wallets, at which rates.
+    """The claim of the job, the result to fill, the wallets with the data they have now, and the rates.
 
-    `read` is in address order and not empty.
+    `wallets` is in address order and not empty.
     """
 
     claim: claims.Claim
     analysis_id: int
     result_id: int
-    read: list[ReadWallet]
+    wallets: list[ReadWallet]
     rates: Rates
 
     @property
-    def in_full(self) -> bool:
-        """Whether the final result is wanted, with everything in it."""
+    def is_final(self) -> bool:
+        """Whether this is the final comparison, with every measure; a provisional one has the base measures alone."""
         return self.claim.kind != "provisional"

@@ -1,7 +1,8 @@
-"""Runs the analysis stage in a process of its own: the sparse products hold the interpreter's lock for seconds.
+"""Runs a comparison in a child process: the sparse products hold the interpreter's lock for seconds.
 
-`python -m tasks.pipeline.analysis_process` takes settings and order from its standard input, ends at once when that closes (its parent is
-gone), and answers on its standard output. The parent watches the job meanwhile, and kills what nobody wants any more.
+`python -m tasks.pipeline.analysis_process` reads settings and input from its standard input, ends at once when that
+closes (the parent is gone), and writes its answer to its standard output. The parent watches the job meanwhile and
+kills the child of a job that is lost or cancelled.
 """
 
 from __future__ import annotations
@@ -29,43 +30,43 @@ from tasks.storage.models.jobs import Job
 
 log = logging.getLogger("walletkin.jobs")
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 SILENT_S = 600.0
-"""A child that takes no step for so long hangs: the longest step of 20,000 wallets takes some twenty seconds."""
-RAISED = {"lost": claims.LostClaim, "unwanted": waiters.NoWaiters, "foreseen": WalletkinError}
+"""A child without a step for so long hangs: the longest step of 20,000 wallets takes about twenty seconds."""
+ERRORS = {"lost_claim": claims.LostClaim, "no_waiters": waiters.NoWaiters, "foreseen": WalletkinError}
 STOPPED = (-signal.SIGTERM, -signal.SIGINT)
-"""A service manager may stop every process of a unit at once; that is a lost lease, and no attempt."""
+"""A service manager may stop every process of a unit at once; that is a lost lease, not a failed attempt."""
 
 
 class ChildCrashed(Exception):
-    """The process ended without an answer, or with an error that nobody foresaw; its log has it."""
+    """The process ended without an answer, or with an unexpected error, which its log has."""
 
 
-def run(order: AnalysisInput, settings: Settings) -> None:
-    """Compute an order in a child process, until it is done or the job is cancelled or another's.
+def run(analysis_input: AnalysisInput, settings: Settings) -> None:
+    """Build a result in a child process; return when it is stored.
 
-    Raises what the child raised, as far as it is an error of ours; anything else as `Broken`. A child that says nothing
-    for `SILENT_S` is ended, and that is `Stalled`.
+    Raises the child's LostClaim, NoWaiters or WalletkinError, any other error as ChildCrashed; LostClaim or NoWaiters
+    also when the job is lost or cancelled meanwhile, and Stalled when the child makes no step for `SILENT_S`.
     """
     started = time.monotonic()
-    with ChildProcess("tasks.pipeline.analysis_process") as process:
-        process.tell((settings, order))
-        answer = _wait(process, order.claim)
+    with ChildProcess("tasks.pipeline.analysis_process") as child:
+        child.send((settings, analysis_input))
+        answer = _wait(child, analysis_input.claim)
     if "error" in answer:
-        raise RAISED.get(answer["kind"], ChildCrashed)(answer["error"])
+        raise ERRORS.get(answer["kind"], ChildCrashed)(answer["error"])
     log.info(
         "%s wallets compared in %.1f s (%.1f s of processor time), the process's peak memory %.0f MB",
-        len(order.read), time.monotonic() - started, answer["processor_s"], answer["peak_mb"],
+        len(analysis_input.wallets), time.monotonic() - started, answer["processor_s"], answer["peak_mb"],
     )  # fmt: skip
 
 
-def _wait(process: ChildProcess, claim: claims.Claim) -> dict[str, Any]:
-    """Look after the job until there is an answer; before it the child says None with every step that it makes."""
-    while (code := process.ended(LOOK_EVERY_S)) is None:
+def _wait(child: ChildProcess, claim: claims.Claim) -> dict[str, Any]:
+    """Watch the job until the child ends; return its last message. Before that it sends None at every step."""
+    while (code := child.exit_code(CHECK_EVERY_S)) is None:
         _check(claim)
-        if time.monotonic() - process.heard_at > SILENT_S:
+        if time.monotonic() - child.last_message_at > SILENT_S:
             raise Stalled(f"The comparison made no progress for {SILENT_S / 60:.0f} minutes and was stopped.")
-    answer = [None, *process.said()][-1]
+    answer = [None, *child.received()][-1]
     if code in STOPPED:
         raise claims.LostClaim("The process that compares wallets was told to stop.")
     if answer is None:
@@ -74,36 +75,36 @@ def _wait(process: ChildProcess, claim: claims.Claim) -> dict[str, Any]:
 
 
 def _check(claim: claims.Claim) -> None:
-    """Raise LostClaim or Unwanted without writing; the lease is renewed elsewhere."""
+    """Raise LostClaim or NoWaiters, without writing; the executor renews the lease."""
     if Job.select(Job.claim_token).where(Job.id == claim.job_id).scalar() != claim.token:
-        raise claims.LostClaim(f"Job {claim.job_id} is no longer ours.")
+        raise claims.LostClaim(f"Job {claim.job_id} belongs to another worker.")
     waiters.check_waiters(claim)
 
 
 def main() -> None:
-    """Take an order, compute it, and answer {"peak_mb", "processor_s"} or {"error", "kind"}."""
-    say = stdout_writer()
-    settings, order = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    """Read the input, build the result, and send {"peak_mb", "processor_s"} or {"error", "kind"}."""
+    send = stdout_writer()
+    settings, analysis_input = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_exit_with_parent, name="parent", daemon=True).start()
     configure(settings)
     database.open_database(settings)
-    gc.set_threshold(1_000_000)  # it would look through millions of rows again and again, none of them in a circle
-    say(_answer(order, lambda: say(None)))
+    gc.set_threshold(1_000_000)  # millions of rows, none of them in a cycle: collecting them again and again is waste
+    send(_answer(analysis_input, lambda: send(None)))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     os.read(sys.stdin.fileno(), 1)  # not through the buffer, whose lock a thread at the end may not hold
     os._exit(1)
 
 
-def _answer(order: AnalysisInput, alive: Callable[[], None]) -> dict[str, Any]:
+def _answer(analysis_input: AnalysisInput, heartbeat: Callable[[], None]) -> dict[str, Any]:
     try:
         with database.session():
-            build_result.compute(order, alive)
+            build_result.build(analysis_input, heartbeat)
     except claims.LostClaim as error:
-        return {"kind": "lost", "error": str(error)}
+        return {"kind": "lost_claim", "error": str(error)}
     except waiters.NoWaiters as error:
-        return {"kind": "unwanted", "error": str(error)}
+        return {"kind": "no_waiters", "error": str(error)}
     except WalletkinError as error:
         return {"kind": "foreseen", "error": str(error)}
     except Exception as error:

@@ -1,7 +1,7 @@
-"""Keeps the books of wallets: the behaviour of each as JSON, worked out here or, for many, beside in a second process.
+"""Computes how wallets trade (`measures.behaviour`) as JSON: in this process or, for many wallets, in a second one.
 
-`python -m tasks.pipeline.behaviour_process` is that process: it takes pages of trades from its standard input until this closes, and answers
-each on its standard output. It reads no database and knows no settings.
+`python -m tasks.pipeline.behaviour_process` is that process: it reads batches of trades from its standard input until
+this closes, and writes the result of each to its standard output. It reads no database and no settings.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 from tasks.measures import behaviour
 from tasks.pipeline.child_process import ChildProcess, stdout_writer
 
-TOLD = [field.name for field in dataclasses.fields(behaviour.Behaviour)]
+NAMES = [field.name for field in dataclasses.fields(behaviour.Behaviour)]
 
 
 @dataclass(frozen=True, slots=True)
 class BehaviourBatch:
-    """What some wallets did: the columns of `behaviour.Trade`, wallet after wallet, and where each wallet's end.
+    """The trades of some wallets: the columns of `behaviour.Trade`, wallet after wallet, and where each wallet's end.
 
-    `holdings` and `prices_sol` are for each wallet what `behaviour.measure` takes.
+    `holdings` and `prices_sol` have for each wallet what `behaviour.measure` takes.
     """
 
     columns: Sequence[Sequence[Any]]
@@ -35,22 +35,22 @@ class BehaviourBatch:
     prices_sol: Sequence[dict[str, float | None]]
 
 
-def tell(page: BehaviourBatch) -> list[str]:
-    """Return the behaviour of every wallet of a page as JSON."""
-    trades = list(map(behaviour.Trade, *page.columns))
-    told, start = [], 0
-    for stop, holdings, prices_sol in zip(page.stops, page.holdings, page.prices_sol, strict=True):
-        found = behaviour.measure(trades[start:stop], holdings, prices_sol)
-        told.append(json.dumps({name: getattr(found, name) for name in TOLD}))
+def compute(batch: BehaviourBatch) -> list[str]:
+    """Return the behaviour of every wallet of a batch as JSON."""
+    trades = list(map(behaviour.Trade, *batch.columns))
+    texts, start = [], 0
+    for stop, holdings, prices_sol in zip(batch.stops, batch.holdings, batch.prices_sol, strict=True):
+        measured = behaviour.measure(trades[start:stop], holdings, prices_sol)
+        texts.append(json.dumps({name: getattr(measured, name) for name in NAMES}))
         start = stop
-    return told
+    return texts
 
 
 class InlineWorker:
-    """Tells each page as it comes."""
+    """Computes each batch at once, in this process."""
 
     def __init__(self) -> None:
-        self._told: list[str] = []
+        self._results: list[str] = []
 
     def __enter__(self) -> InlineWorker:
         return self
@@ -58,55 +58,55 @@ class InlineWorker:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def take(self, page: BehaviourBatch) -> None:
-        self._told += tell(page)
+    def submit(self, batch: BehaviourBatch) -> None:
+        self._results += compute(batch)
 
-    def told(self) -> list[str]:
-        """Return the behaviour of all wallets, in the order in which they came."""
-        return self._told
+    def results(self) -> list[str]:
+        """Return the behaviour of all wallets, in the order in which they were submitted."""
+        return self._results
 
 
 class ProcessWorker:
-    """Has pages told by a second process, which ends with the block, or with this process."""
+    """Computes batches in a second process, which ends with the `with` block, or with this process."""
 
     def __init__(self) -> None:
-        self.apart = ChildProcess("tasks.pipeline.behaviour_process")
-        self._taken = 0
+        self.child = ChildProcess("tasks.pipeline.behaviour_process")
+        self._submitted = 0
 
     def __enter__(self) -> ProcessWorker:
-        self.apart.__enter__()
+        self.child.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.apart.__exit__(kind, error, at)
+        self.child.__exit__(kind, error, at)
 
-    def take(self, page: BehaviourBatch) -> None:
-        """Hand a page over; it is told while the next is read. A lost process shows when all is asked for."""
-        self.apart.tell(page)
-        self._taken += len(page.stops)
+    def submit(self, batch: BehaviourBatch) -> None:
+        """Send a batch; it is computed while the caller reads the next. `results` notices a process that has died."""
+        self.child.send(batch)
+        self._submitted += len(batch.stops)
 
-    def told(self) -> list[str]:
-        """Wait for the rest, and return the behaviour of all wallets in the order in which they came.
+    def results(self) -> list[str]:
+        """Wait for the rest, and return the behaviour of all wallets, in the order in which they were submitted.
 
-        Raises RuntimeError when the process was lost.
+        Raises RuntimeError when the process died.
         """
-        self.apart.no_more()
-        told = [text for page in self.apart.said() for text in page]
-        if len(told) != self._taken:
-            raise RuntimeError("The process that keeps the books was lost.")
-        return told
+        self.child.close_input()
+        texts = [text for batch in self.child.received() for text in batch]
+        if len(texts) != self._submitted:
+            raise RuntimeError("The process that computes behaviour died.")
+        return texts
 
 
 def main() -> None:
-    """Tell pages until there are no more."""
-    say = stdout_writer()
+    """Compute batches until the input closes."""
+    send = stdout_writer()
     with contextlib.suppress(EOFError):
         while True:
-            say(tell(pickle.load(sys.stdin.buffer)))
+            send(compute(pickle.load(sys.stdin.buffer)))
 
 
 if __name__ == "__main__":
-    # Under its own name: what was pickled as `tasks.pipeline.behaviour_process` is not `__main__`'s.
+    # By its importable name: a pickled `behaviour_process.BehaviourBatch` is not a class of `__main__`.
     from tasks.pipeline import behaviour_process
 
     behaviour_process.main()

@@ -1,7 +1,6 @@
-"""A second process beside this one, for work that would hold this one up: started, spoken to and ended in one way.
+"""A second Python process for work that would block this one: start it, exchange messages with it, end it.
 
-Both speak in pickles, over its standard input and output. It runs in a session of its own: what stops this process's
-group lets this process finish, and must not end the work first.
+Messages are pickles over its standard input and output. `multiprocessing` was tried: see docs/decisions/results.md.
 """
 
 from __future__ import annotations
@@ -22,22 +21,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ChildProcess:
-    """Python running one of our modules; it is killed at the end of the block, whatever it does then.
+    """Runs a module of this program as a process; the end of the `with` block kills it.
 
-    `heard_at` is when it last said something, by the monotonic clock; at first, when it was started.
+    The process has a session of its own, so that stopping the group of this process does not stop the work at once.
+    `last_message_at` (monotonic seconds) is when it last sent something, at first when it was started.
     """
 
     def __init__(self, module: str):
         self._module = module
-        self._said: list[Any] = []
-        self._reader = threading.Thread(target=self._listen, name=module, daemon=True)
+        self._received: list[Any] = []
+        self._reader = threading.Thread(target=self._receive, name=module, daemon=True)
 
     def __enter__(self) -> ChildProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True,
         )  # fmt: skip
-        self.heard_at = time.monotonic()
+        self.last_message_at = time.monotonic()
         self._reader.start()
         return self
 
@@ -45,48 +45,48 @@ class ChildProcess:
         self.process.kill()
         self._reader.join()
         self.process.wait()
-        self.no_more()
-        self.process.stdout.close()  # type: ignore[union-attr]  # it was asked for
+        self.close_input()
+        self.process.stdout.close()  # type: ignore[union-attr]  # opened as a pipe
 
-    def tell(self, what: Any) -> None:
-        """Hand something over. With a process that is gone it is lost, which shows when the answer is missing."""
+    def send(self, message: Any) -> None:
+        """Send a message. A process that has ended loses it; the missing answer shows that."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            pickle.dump(what, self.process.stdin, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(message, self.process.stdin, pickle.HIGHEST_PROTOCOL)
             self.process.stdin.flush()
 
-    def no_more(self) -> None:
-        """Close its standard input: there is nothing more to come."""
+    def close_input(self) -> None:
+        """Close its standard input, which ends the messages to it."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # type: ignore[union-attr]  # it was asked for
+            self.process.stdin.close()  # type: ignore[union-attr]  # opened as a pipe
 
-    def ended(self, within_s: float) -> int | None:
-        """Wait for its end for so many seconds; return its exit code, None while it runs."""
+    def exit_code(self, timeout_s: float) -> int | None:
+        """Wait for its end, at most `timeout_s`; return its exit code, None while it runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.process.wait(within_s)
+            return self.process.wait(timeout_s)
         return None
 
-    def said(self) -> list[Any]:
-        """Wait until it has said everything, and return that in its order."""
+    def received(self) -> list[Any]:
+        """Wait until it has closed its output, and return all its messages in order."""
         self._reader.join()
-        return self._said
+        return self._received
 
-    def _listen(self) -> None:
-        """Take what it says as it comes: a full pipe would stop it."""
+    def _receive(self) -> None:
+        """Read messages as they come: a full pipe would block the process."""
         assert self.process.stdout is not None
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             while True:
-                self._said.append(pickle.load(self.process.stdout))
-                self.heard_at = time.monotonic()
+                self._received.append(pickle.load(self.process.stdout))
+                self.last_message_at = time.monotonic()
 
 
 def stdout_writer() -> Callable[[Any], None]:
-    """Return how such a process says something; whatever else is printed goes to the standard error from now on."""
+    """Return the function with which a child sends a message; what it prints goes to standard error from now on."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def say(what: Any) -> None:
-        pickle.dump(what, out, pickle.HIGHEST_PROTOCOL)
+    def send(message: Any) -> None:
+        pickle.dump(message, out, pickle.HIGHEST_PROTOCOL)
         out.flush()
 
-    return say
+    return send

@@ -1,6 +1,6 @@
-"""From what the wallets of an analysis did to all that is said of them: one call of the mathematics after another.
+"""Calls the measures in order: loaded trades in, everything that a result says of pairs and wallets out.
 
-Every measure is defined in `tasks.measures`; here is only which of them needs which. Reads and stores nothing.
+The measures are defined in `tasks.measures`; this module knows which needs which. Reads and stores nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tasks.storage.pairs import BASE, CHANCE, TIMING
 BUY = 0
 Columns = dict[str, NDArray[Any]]
 
-_one_at_a_time = threading.Lock()  # igraph draws from one generator for the whole process, and each cut seeds it
+_igraph_lock = threading.Lock()  # igraph has one random generator per process, which every clustering seeds
 
 
 @dataclass(frozen=True, slots=True)
 class MintIndex:
     """The mints of an analysis as columns in the order of their names: id → column, and column → id.
 
-    Not in the order of their ids: sums then come out the same to the last bit, whichever wallet was read first.
+    By name, not by id, so that sums are equal to the last bit whichever wallet was synced first.
     """
 
     column_of: Integers
@@ -49,21 +49,22 @@ class MintIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Computed:
     """All that a result says of its pairs and wallets; wallets by number, mints by column of `mints`.
 
-    `columns` has the arrays that `pairs.store` takes. `background` says what chance was counted from; it is None, and
-    so is `places`, when only the base measures were asked for.
+    `columns` has the arrays that `pairs.store` takes. `is_capped`: at least one pair was dropped at the limit of kept
+    pairs. `population` describes the wallets that chance was measured against; it and `positions` are None when only
+    the base measures were computed.
     """
 
     mints: MintIndex
     pairs: Pairs
-    cut: bool
+    is_capped: bool
     columns: Columns
     clusters: list[Cluster]
     shared_mints: list[Integers]
-    places: Projection | None
-    background: dict[str, Any] | None
+    positions: Projection | None
+    population: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,61 +75,61 @@ class Options:
     tau: float
 
 
-def compute_base(reading: LoadedTrades, holdings: Sequence[frozenset[int] | None], names: dict[int, str]) -> Findings:
-    """Compute the base measures alone. `holdings` are mint ids for each wallet, `names` those of all mints."""
+def compute_base(loaded: LoadedTrades, holdings: Sequence[frozenset[int] | None], names: dict[int, str]) -> Computed:
+    """Compute the base measures only. `holdings`: each wallet's mint ids (None: unknown), `names`: id → mint of all."""
     mints = MintIndex.of(names)
-    pairs = similarity.compare(_portfolios(reading, holdings, mints))
-    return Findings(mints, pairs, pairs.cut, _base_columns(pairs), [], [], None, None)
+    pairs = similarity.compare(_portfolios(loaded, holdings, mints))
+    return Computed(mints, pairs, pairs.cut, _base_columns(pairs), [], [], None, None)
 
 
 def compute_all(
-    reading: LoadedTrades,
+    loaded: LoadedTrades,
     holdings: Sequence[frozenset[int] | None],
     names: dict[int, str],
-    background: PopulationCounts,
-    choice: Options,
-    pause: Callable[[], None],
-) -> Findings:
-    """Compute everything; `pause` is called between the steps, and what it raises ends the computation."""
+    population: PopulationCounts,
+    options: Options,
+    check: Callable[[], None],
+) -> Computed:
+    """Compute every measure. `check` is called between the steps; an exception from it ends the computation."""
     mints = MintIndex.of(names)
-    world = _portfolios(reading, holdings, mints)
-    against = chance.assess(world.presence, _known(background, mints))
-    pause()
-    significant = against.significant()
-    pairs = similarity.compare(world, also=(significant.wallet_a, significant.wallet_b))
-    pause()
+    portfolios = _portfolios(loaded, holdings, mints)
+    by_chance = chance.assess(portfolios.presence, _population(population, mints))
+    check()
+    significant = by_chance.significant()
+    pairs = similarity.compare(portfolios, also=(significant.wallet_a, significant.wallet_b))
+    check()
     a, b = pairs.wallet_a, pairs.wallet_b
     columns = _base_columns(pairs)
-    found = against.of_pairs(a, b, pairs.shared)
-    columns |= {name: getattr(found, name) for name in CHANCE}
-    own = _by_column(reading.trades, mints)
-    timed = timing.measure(own, background.crowd, a, b, choice.timing_window_s)
-    pause()
+    expected = by_chance.of_pairs(a, b, pairs.shared)
+    columns |= {name: getattr(expected, name) for name in CHANCE}
+    trades = _by_column(loaded.trades, mints)
+    timed = timing.measure(trades, population.crowd, a, b, options.timing_window_s)
+    check()
     columns |= {name: getattr(timed, name) for name in TIMING}
-    columns["insights"] = _insights(world, own, pairs, columns, timed.matched_mints)
-    q_value = None if against.reason else columns["q_value"]
-    with _one_at_a_time:
-        groups = clusters.find(world.wallet_count, a, b, pairs.overall, q_value, choice.tau)
-    return Findings(
+    columns["insights"] = _insights(portfolios, trades, pairs, columns, timed.matched_mints)
+    q_value = None if by_chance.reason else columns["q_value"]
+    with _igraph_lock:
+        groups = clusters.find(portfolios.wallet_count, a, b, pairs.overall, q_value, options.tau)
+    return Computed(
         mints=mints,
         pairs=pairs,
-        cut=pairs.cut or significant.cut,
+        is_capped=pairs.cut or significant.cut,
         columns=columns,
         clusters=groups,
-        shared_mints=[clusters.shared_mints(world.presence, group.members) for group in groups],
-        places=projection.project(world.weights),
-        background={
-            "wallets": background.wallets,
-            "mints": int(np.count_nonzero(background.traded)),
-            "reason": against.reason,
+        shared_mints=[clusters.shared_mints(portfolios.presence, group.members) for group in groups],
+        positions=projection.project(portfolios.weights),
+        population={
+            "wallets": population.wallets,
+            "mints": int(np.count_nonzero(population.traded)),
+            "reason": by_chance.reason,
         },
     )
 
 
-def clusters_of(found: Sequence[Cluster], wallet_count: int) -> Integers:
-    """Give the number of the cluster of every wallet, 0 for a wallet in none."""
+def clusters_of(groups: Sequence[Cluster], wallet_count: int) -> Integers:
+    """Return the number of each wallet's cluster, 0 for a wallet in none."""
     numbers = np.zeros(wallet_count, dtype=np.int64)
-    for cluster in found:
+    for cluster in groups:
         numbers[cluster.members] = cluster.number
     return numbers
 
@@ -137,8 +138,8 @@ def _base_columns(pairs: Pairs) -> Columns:
     return {name: getattr(pairs, name) for name in ("wallet_a", "wallet_b", "shared", *BASE)}
 
 
-def _portfolios(reading: LoadedTrades, holdings: Sequence[frozenset[int] | None], mints: MintIndex) -> PortfolioMatrix:
-    rows = reading.allocations
+def _portfolios(loaded: LoadedTrades, holdings: Sequence[frozenset[int] | None], mints: MintIndex) -> PortfolioMatrix:
+    rows = loaded.allocations
     return similarity.build_portfolios(
         rows.wallet,
         mints.column_of[rows.mint],
@@ -149,13 +150,13 @@ def _portfolios(reading: LoadedTrades, holdings: Sequence[frozenset[int] | None]
     )
 
 
-def _known(background: PopulationCounts, mints: MintIndex) -> chance.Population:
-    """Put the counts of the analysis's own mints first, as its columns are."""
-    counts = np.zeros(max(len(background.traded), len(mints.column_of)), dtype=np.int64)
-    counts[: len(background.traded)] = background.traded
-    own = counts[mints.mint_ids]
+def _population(population: PopulationCounts, mints: MintIndex) -> chance.Population:
+    """Return the counts with those of the analysis's own mints first, in the order of its columns."""
+    counts = np.zeros(max(len(population.traded), len(mints.column_of)), dtype=np.int64)
+    counts[: len(population.traded)] = population.traded
+    in_columns = counts[mints.mint_ids]
     counts[mints.mint_ids] = 0
-    return chance.Population(background.wallets, np.concatenate([own, counts[counts > 0]]))
+    return chance.Population(population.wallets, np.concatenate([in_columns, counts[counts > 0]]))
 
 
 def _by_column(trades: Trades, mints: MintIndex) -> Trades:
@@ -164,7 +165,7 @@ def _by_column(trades: Trades, mints: MintIndex) -> Trades:
 
 
 def _insights(
-    world: PortfolioMatrix, trades: Trades, pairs: Pairs, columns: Columns, matched_mints: Integers
+    portfolios: PortfolioMatrix, trades: Trades, pairs: Pairs, columns: Columns, matched_mints: Integers
 ) -> NDArray[np.int64]:
     a, b, bought = pairs.wallet_a, pairs.wallet_b, trades.side == BUY
     days = (trades.time // DAY_S)[bought]
@@ -172,16 +173,16 @@ def _insights(
         "matched_mints": matched_mints,
         "aligned_days": insights.aligned_days(trades.wallet[bought], trades.mint[bought], days, a, b),
         "zero_holdings": insights.zero_holdings(
-            world.presence, world.holdings, world.holdings_known, a, b, pairs.shared
+            portfolios.presence, portfolios.holdings, portfolios.holdings_known, a, b, pairs.shared
         ),
     }
     return insights.flags(columns | more).astype(np.int64)
 
 
-def summary(columns: Columns) -> list[dict[str, Any]]:
-    """Give for each insight that some pair carries: {"insight", "pairs", "number"}, `number` of the strongest pair."""
-    found = columns.get("insights", np.zeros(0, dtype=np.int64))
-    carried = [(rule.slug, np.flatnonzero(found >> bit & 1)) for bit, rule in enumerate(insights.RULES)]
+def insight_counts(columns: Columns) -> list[dict[str, Any]]:
+    """Return {"insight", "pairs", "number"} of each insight that a pair has; `number` is of the strongest such pair."""
+    flags = columns.get("insights", np.zeros(0, dtype=np.int64))
+    carried = [(rule.slug, np.flatnonzero(flags >> bit & 1)) for bit, rule in enumerate(insights.RULES)]
     return [
         {"insight": slug, "pairs": len(numbers), "number": int(numbers[0])} for slug, numbers in carried if len(numbers)
     ]

@@ -10,31 +10,35 @@ import numpy as np
 
 from tasks.measures import similarity
 from tasks.measures.clusters import Q_BELOW
-from tasks.pipeline import analysis_input, compute, start, window
+from tasks.pipeline import compute, start, window
 from tasks.pipeline.analysis_input import AnalysisInput
-from tasks.pipeline.compute import Findings
+from tasks.pipeline.compute import Computed
 from tasks.pipeline.load import LoadedTrades
 from tasks.storage import analyses
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
 
+ONLY_IN_FINAL = "Comparison with chance, timing, insights, groups, map and behaviour come with the final result."
 
-def summary(order: AnalysisInput, analysis: Analysis, read: LoadedTrades, found: Findings) -> dict[str, Any]:
-    """Say what the result holds in sum, under which parameters it was made, and what it lacks."""
-    summary = asdict(similarity.summary(found.pairs)) | _token_summary(read) | _pair_sums(found)
+
+def summary(
+    analysis_input: AnalysisInput, analysis: Analysis, loaded: LoadedTrades, computed: Computed
+) -> dict[str, Any]:
+    """Return what the row of a result stores as JSON: figures, rates, parameters, population, and what is missing."""
+    figures = asdict(similarity.summary(computed.pairs)) | _token_summary(loaded) | _pair_sums(computed)
     return {
-        "summary": summary | {"wallets": len(order.read), "pairs_cut": found.cut},
-        "rates": window.rates_to_json(order.rates),
+        "summary": figures | {"wallets": len(analysis_input.wallets), "pairs_cut": computed.is_capped},
+        "rates": window.rates_to_json(analysis_input.rates),
         "parameters": asdict(start.parameters_of(analysis)) | {"history_limit": analysis.history_limit},
-        "background": found.background or {"wallets": 0, "mints": 0, "reason": analysis_input.LATER},
-        "explained": list(found.places.explained) if found.places else [],
-        "insights": compute.summary(found.columns),
-        "missing": _missing(order, analysis),
+        "background": computed.population or {"wallets": 0, "mints": 0, "reason": ONLY_IN_FINAL},
+        "explained": list(computed.positions.explained) if computed.positions else [],
+        "insights": compute.insight_counts(computed.columns),
+        "missing": _missing(analysis_input, analysis),
     }
 
 
-def _token_summary(read: LoadedTrades) -> dict[str, Any]:
-    """How many wallets traded how many of the mints, and how many trades and mints there are in all."""
-    rows = read.allocations
+def _token_summary(loaded: LoadedTrades) -> dict[str, Any]:
+    """Return how many wallets traded how many of the mints, and the number of trades and mints."""
+    rows = loaded.allocations
     counts = np.unique(rows.mint, return_counts=True)[1]
     wallets, mints = np.unique(counts, return_counts=True)
     frequency = [{"wallets": n, "mints": m} for n, m in zip(wallets.tolist(), mints.tolist(), strict=True)]
@@ -46,10 +50,13 @@ def _token_summary(read: LoadedTrades) -> dict[str, Any]:
     }
 
 
-def _pair_sums(found: Findings) -> dict[str, Any]:
-    """What chance and timing say of all pairs together; None while that is not computed."""
-    q_value, lift = found.columns.get("q_value"), found.columns.get("lift")
-    matched, same_slot = found.columns.get("matched"), found.columns.get("same_slot")
+def _pair_sums(computed: Computed) -> dict[str, Any]:
+    """Return sums of chance and timing over all pairs, None where they are not computed.
+
+    Results of earlier versions lack these keys, so pages show a dash.
+    """
+    q_value, lift = computed.columns.get("q_value"), computed.columns.get("lift")
+    matched, same_slot = computed.columns.get("matched"), computed.columns.get("same_slot")
     return {
         "pairs_beyond_chance": None if q_value is None else int((q_value < Q_BELOW).sum()),
         "largest_lift": None if lift is None or np.isnan(lift).all() else float(np.nanmax(lift)),
@@ -58,23 +65,23 @@ def _pair_sums(found: Findings) -> dict[str, Any]:
     }
 
 
-def _missing(order: AnalysisInput, analysis: Analysis) -> list[str]:
-    """Say in sentences what a provisional or partial result lacks."""
+def _missing(analysis_input: AnalysisInput, analysis: Analysis) -> list[str]:
+    """Return sentences about what a provisional or partial result missing."""
     states = analyses.state_counts(analysis.id)
     failed, partial = states.get("failed", 0), states.get("partial", 0)
-    waiting = analysis.wallets - len(order.read) - failed
-    lacks = []
-    if not order.in_full:
-        lacks += [f"{waiting:,} of {analysis.wallets:,} wallets are still to be read."] if waiting > 0 else []
-        lacks.append(analysis_input.LATER)
+    waiting = analysis.wallets - len(analysis_input.wallets) - failed
+    missing = []
+    if not analysis_input.is_final:
+        missing += [f"{waiting:,} of {analysis.wallets:,} wallets are still to be read."] if waiting > 0 else []
+        missing.append(ONLY_IN_FINAL)
     if failed:
-        lacks.append(f"{_wallets(failed)} could not be read and {_are(failed)} left out.")
+        missing.append(f"{_wallets(failed)} could not be read and {_are(failed)} left out.")
     if partial:
-        lacks.append(f"{_wallets(partial)} could be read only in part.")
+        missing.append(f"{_wallets(partial)} could be read only in part.")
     w = AnalysisWallet
     if cut := w.select().where(w.analysis_id == analysis.id, w.truncated, w.state != "failed").count():
-        lacks.append(f"{_wallets(cut)} had more history than the limit of {analysis.history_limit:,} transactions.")
-    return lacks
+        missing.append(f"{_wallets(cut)} had more history than the limit of {analysis.history_limit:,} transactions.")
+    return missing
 
 
 def _wallets(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The frame that a result was made in, as it is kept: its window of time and its rates of dollars to SOL."""
+"""The time window of an analysis, and the rates of dollars to SOL as a result stores them."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ EPOCH = date(1970, 1, 1)
 
 
 def window_of(analysis: Analysis) -> tuple[float | None, float]:
-    """Return the window (start, end] of an analysis; without `window_days` all synced history is in it."""
+    """Return the window (start, end] of an analysis in Unix seconds; without `window_days` it has no bounds."""
     if analysis.window_days is None:
         return None, float("inf")
     return analysis.created_at - analysis.window_days * DAY_S, analysis.created_at
 
 
 def rates_to_json(rates: Rates) -> dict[str, Any]:
-    """Return the rates as they are kept and shown: the source, USD per SOL and the observations by day (ISO date)."""
+    """Return the rates as stored and shown: source, USD per SOL by day (ISO date), and observations by day."""
     return {"source": rates.source, "days": _by_date(rates.days), "observations": _by_date(rates.counts)}
 
 
-def rates_from_json(kept: Mapping[str, Any]) -> Rates:
-    """Return the rates that a result was made with."""
-    return Rates(kept["source"], _by_number(kept["days"]), _by_number(kept["observations"]))
+def rates_from_json(stored: Mapping[str, Any]) -> Rates:
+    """Return the rates of a result; the inverse of `rates_to_json`."""
+    return Rates(stored["source"], _by_day(stored["days"]), _by_day(stored["observations"]))
 
 
 def _by_date(days: Mapping[int, Any]) -> dict[str, Any]:
     return {(EPOCH + timedelta(days=day)).isoformat(): value for day, value in sorted(days.items())}
 
 
-def _by_number(days: Mapping[str, Any]) -> dict[int, Any]:
+def _by_day(days: Mapping[str, Any]) -> dict[int, Any]:
     return {(date.fromisoformat(text) - EPOCH).days: value for text, value in days.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisWindow:
-    """What decides whether a trade counts: the window (start, end] in Unix seconds, and the mints left out, by id."""
+    """Decides whether a trade counts: the window (start, end] in Unix seconds, and the ids of excluded mints."""
 
     start_at: float | None
     end_at: float
@@ -56,16 +56,16 @@ class AnalysisWindow:
 
     @classmethod
     def of(cls, analysis: Analysis) -> AnalysisWindow:
-        """Return the frame of an analysis."""
-        left_out = tokens.mint_ids(json.loads(analysis.exclude)).values()
-        return cls(*window_of(analysis), frozenset(left_out))
+        """Return the window of an analysis."""
+        excluded = tokens.mint_ids(json.loads(analysis.exclude)).values()
+        return cls(*window_of(analysis), frozenset(excluded))
 
-    def counts(self, bounds: Sequence[Bounds], place: Integers, columns: Sequence[Any]) -> NDArray[np.bool_]:
-        """Mark the rows (given as the first six columns of `trades.COLUMNS`) that count, `place` being the wallet's."""
+    def counts(self, bounds: Sequence[Bounds], wallet: Integers, columns: Sequence[Any]) -> NDArray[np.bool_]:
+        """Return which rows count, given as `trades.BACKGROUND_COLUMNS`; `wallet` indexes `bounds`."""
         _, sync_no, slot, block_at, _, mint_id = columns
         syncs = np.array([one.sync_no for one in bounds], dtype=np.int64)
         oldest = np.array([-1 if one.oldest_slot is None else one.oldest_slot for one in bounds], dtype=np.int64)
-        inside = (sync_no <= syncs[place]) & (slot >= oldest[place]) & (block_at <= self.end_at)
+        inside = (sync_no <= syncs[wallet]) & (slot >= oldest[wallet]) & (block_at <= self.end_at)
         if self.start_at is not None:
             inside &= block_at > self.start_at
         return np.asarray(inside & ~np.isin(mint_id, list(self.excluded)))

@@ -26,7 +26,6 @@ from tasks.measures import behaviour, chance, timing
 from tasks.measures.matching import Trades
 from tasks.measures.trades import Movement
 from tasks.pipeline import (
-    analysis_input,
     analysis_process,
     behaviour_process,
     build_result,
@@ -39,6 +38,7 @@ from tasks.pipeline import (
     workflow,
 )
 from tasks.pipeline import start as pipeline_start
+from tasks.pipeline.analysis_input import AnalysisInput
 from tasks.settings import configure, current
 from tasks.storage import analyses, database, pairs, results, tokens, trades
 from tasks.storage import wallets as storage_wallets
@@ -395,7 +395,7 @@ def test_signatures_are_ranked_as_strings(signatures: list[str]) -> None:
 def test_books_kept_beside_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd()
     here = complete(list(history))
-    monkeypatch.setattr(load, "BESIDE_FROM_TRADES", 0)
+    monkeypatch.setattr(load, "PROCESS_FROM_TRADES", 0)
     there = complete(list(history))
     assert there.state == "complete"
     assert everything(there)[1] == everything(here)[1]
@@ -425,7 +425,7 @@ def test_what_is_read_in_many_parts_is_the_same(monkeypatch: pytest.MonkeyPatch)
     few = [name for name in history if name != "stranger 20"]
     whole = complete(few)
     monkeypatch.setattr(trades, "ROWS_PER_READ", 20)
-    monkeypatch.setattr(load, "COUNTED_AT_ONCE", 30)
+    monkeypatch.setattr(load, "TRADES_PER_COUNT", 30)
     assert everything(complete(few)) == everything(whole)
 
 
@@ -445,15 +445,15 @@ def test_numbers_beyond_32_bits_are_kept_whole() -> None:
 def test_books_that_are_lost_are_an_error_and_leave_no_process() -> None:
     page = behaviour_process.BehaviourBatch([[]] * 8, [0], [None], [{}])
     with behaviour_process.ProcessWorker() as kept:
-        kept.take(page)
-        kept.apart.process.kill()
-        kept.apart.process.wait()
-        kept.take(page)
+        kept.submit(page)
+        kept.child.process.kill()
+        kept.child.process.wait()
+        kept.submit(page)
         with pytest.raises(RuntimeError):
-            kept.told()
+            kept.results()
     with behaviour_process.ProcessWorker() as kept, contextlib.suppress(ZeroDivisionError):
         raise ZeroDivisionError
-    assert kept.apart.process.returncode == -signal.SIGKILL
+    assert kept.child.process.returncode == -signal.SIGKILL
 
 
 # In a process of its own -----------------------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def apart(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     """Call it to have every analysis computed in a process of its own."""
 
     def use() -> None:
-        monkeypatch.setattr(compare, "IN_THREAD", 0)
+        monkeypatch.setattr(compare, "INLINE_WALLETS", 0)
         configure(dataclasses.replace(current(), database_url=database_url))
 
     return use
@@ -548,17 +548,17 @@ def proof_of(analysis: Analysis) -> Any:
     return dataclasses.asdict(evidence.capital_audit(shown, wallet)), counts
 
 
-def order_of(analysis: Analysis) -> analysis_input.AnalysisInput:
+def order_of(analysis: Analysis) -> AnalysisInput:
     claim = claims.claim_job(job_of(analysis).id)
     assert claim is not None
-    return compare._order(claim, analysis)
+    return compare._input(claim, analysis)
 
 
 def test_a_process_whose_job_is_cancelled_is_ended(apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd(strangers=3)
     apart()
     analysis = begin(list(history))
-    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
     order = order_of(analysis)
     waiters.cancel(order.claim.job_id)
     with pytest.raises(claims.LostClaim):
@@ -571,7 +571,7 @@ def test_what_a_cancelled_computation_stored_is_dropped(monkeypatch: pytest.Monk
     analysis = begin(list(history))
     tell = result_summary.summary
 
-    def cancelled(order: analysis_input.AnalysisInput, *rest: Any) -> dict[str, Any]:
+    def cancelled(order: AnalysisInput, *rest: Any) -> dict[str, Any]:
         waiters.cancel(order.claim.job_id)
         return tell(order, *rest)
 
@@ -587,8 +587,8 @@ def test_an_error_in_the_process_is_the_jobs_error(apart: Callable[[], None]) ->
     apart()
     analysis = begin(list(history))
     order = order_of(analysis)
-    for read, kind in ((order.read, analysis_process.ChildCrashed), ([], analysis_process.ChildCrashed)):
-        bad = dataclasses.replace(order, analysis_id=0, read=read)
+    for read, kind in ((order.wallets, analysis_process.ChildCrashed), ([], analysis_process.ChildCrashed)):
+        bad = dataclasses.replace(order, analysis_id=0, wallets=read)
         with pytest.raises(kind, match="AnalysisDoesNotExist"):
             analysis_process.run(bad, current())
 
@@ -624,7 +624,7 @@ def at_each_look(monkeypatch: pytest.MonkeyPatch, do: Callable[[subprocess.Popen
             do(process)
 
     monkeypatch.setattr(child_process.subprocess, "Popen", note)
-    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
     monkeypatch.setattr(analysis_process, "_check", look_and_do)
 
 
@@ -649,12 +649,12 @@ def test_a_process_that_takes_step_after_step_is_left_alone(
     history = crowd(strangers=3)
     apart()
     heard = []
-    monkeypatch.setattr(analysis_process, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
     watch = analysis_process._wait
 
     def watched(process: child_process.ChildProcess, claim: claims.Claim) -> dict[str, Any]:
         answer = watch(process, claim)
-        heard.extend(process.said())
+        heard.extend(process.received())
         return answer
 
     monkeypatch.setattr(analysis_process, "_wait", watched)
@@ -663,14 +663,14 @@ def test_a_process_that_takes_step_after_step_is_left_alone(
     assert heard[:-1] == [None] * (len(heard) - 1)
 
 
-@pytest.mark.parametrize("limit", ["IN_THREAD", "IN_THREAD_TRADES"])
+@pytest.mark.parametrize("limit", ["INLINE_WALLETS", "INLINE_TRADES"])
 def test_many_wallets_or_many_trades_are_computed_apart(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     history = crowd(strangers=3)
     ran: list[int] = []
     monkeypatch.setattr(
-        analysis_process, "run", lambda order, _: ran.append(len(order.read)) or build_result.compute(order)
+        analysis_process, "run", lambda order, _: ran.append(len(order.wallets)) or build_result.build(order)
     )
-    monkeypatch.setattr(compare, limit, 8 if limit == "IN_THREAD" else sum(map(len, history.values())))
+    monkeypatch.setattr(compare, limit, 8 if limit == "INLINE_WALLETS" else sum(map(len, history.values())))
     complete(list(history))
     assert ran == []
     monkeypatch.setattr(compare, limit, getattr(compare, limit) - 1)

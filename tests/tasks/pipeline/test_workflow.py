@@ -330,15 +330,15 @@ def test_a_provisional_result_that_is_still_made_stops_when_the_final_one_begins
     syncs = [job.id for job in Job.select().where(Job.kind == "sync")]
     for job_id in syncs[:2]:
         executor.run(job_id)
-    find = build_result._find
+    find = build_result._compute
 
     def slowly(*arguments: Any) -> Any:
-        monkeypatch.setattr(build_result, "_find", find)
+        monkeypatch.setattr(build_result, "_compute", find)
         for job_id in syncs[2:]:
             executor.run(job_id)
         return find(*arguments)
 
-    monkeypatch.setattr(build_result, "_find", slowly)
+    monkeypatch.setattr(build_result, "_compute", slowly)
     executor.run(Job.get(Job.kind == "provisional").id)
     assert Job.get(Job.kind == "provisional").state == "cancelled"
     work()
@@ -353,7 +353,7 @@ def test_what_an_analysis_froze_is_what_its_result_saw(chain: Simulator, monkeyp
     addresses = chain.world.addresses[:3]
     chain.set_faults(hide_newest=100)
     first = start(addresses)
-    find = build_result._find
+    find = build_result._compute
 
     def disturbed(*arguments: Any) -> Any:
         row = wallet(addresses[0])
@@ -361,7 +361,7 @@ def test_what_an_analysis_froze_is_what_its_result_saw(chain: Simulator, monkeyp
         row.save()
         return find(*arguments)
 
-    monkeypatch.setattr(build_result, "_find", disturbed)
+    monkeypatch.setattr(build_result, "_compute", disturbed)
     for _ in range(3):
         work()
         make_due()
@@ -431,7 +431,7 @@ def test_an_unexpected_error_is_tried_again_and_then_fails_the_analysis(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(build_result, "_find", broken)
+    monkeypatch.setattr(build_result, "_compute", broken)
     analysis = settle(chain.world.addresses[:2])
     assert analysis.state == "failed"
     assert "unexpected error" in analysis.reason
