@@ -71,7 +71,7 @@ def recover_enrichment() -> None:
     """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
     if tick("recover enrichment"):
         _recover_enrichment(ENRICHMENT_GRACE_S)
-        triggers.tidy()
+        triggers.clean_up()
         triggers.backfill_enrichment()
         triggers.maintain()
 
@@ -102,5 +102,5 @@ def start(queue: str) -> None:
 def _recover_enrichment(grace_s: float) -> None:
     """Free the tokens that dead processes claimed, then put back the lost jobs that wait for them."""
     with database.session():
-        token_queue.release_mints()
+        token_queue.release_dead_claims()
     recovery.recover("enrichment", grace_s=grace_s)

@@ -1,6 +1,6 @@
-"""The mints that enrichment jobs wait for: how far a job is, what it came to, and what is left when it has ended.
+"""The tokens that each enrichment job waits for: progress, outcomes, and clean-up after its end.
 
-How mints are asked for, claimed and recorded is `wants.py`'s.
+`token_queue.py` enqueues, claims and records tokens.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Collection, Sequence
 
 from peewee import chunked, fn
 
-from tasks.enrichment.token_queue import CHUNK, ENDS
+from tasks.enrichment.token_queue import CHUNK, FINAL
 from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job, JobMint
 from tasks.storage.models.tokens import Token
 
 
 def count(job_id: str) -> tuple[int, int]:
-    """Write how many mints a job asks for and how many of them are done, from its rows; return (done, total)."""
+    """Count a job's tokens from its rows and store the numbers on the job; return (done, total)."""
     query = JobMint.select(fn.COUNT(JobMint.outcome), fn.COUNT(JobMint.mint_id)).where(JobMint.job_id == job_id)
     done, total = next(iter(query.tuples()))
     Job.update(done=done, total=total).where(Job.id == job_id).execute()
@@ -24,25 +24,25 @@ def count(job_id: str) -> tuple[int, int]:
 
 
 def outcomes(job_id: str) -> dict[str, int]:
-    """Return what the mints of a job came to: {"asked", "resolved", "unlisted", "failed"}."""
+    """Return the number of tokens of a job by outcome: {"asked", "resolved", "unlisted", "failed"}."""
     query = JobMint.select(JobMint.outcome, fn.COUNT(JobMint.mint_id)).where(JobMint.job_id == job_id)
     found = dict(query.group_by(JobMint.outcome).tuples())
-    return {"asked": sum(found.values())} | {kind: int(found.get(kind, 0)) for kind in ENDS}
+    return {"asked": sum(found.values())} | {kind: int(found.get(kind, 0)) for kind in FINAL}
 
 
 def sample_error(job_id: str) -> str | None:
-    """Return why one of the mints of a job failed; None when none did."""
+    """Return the error of one failed token of a job; None if none failed."""
     query = Token.select(Token.last_error).join(JobMint, on=(JobMint.mint_id == Token.id))
     reason: str | None = query.where(JobMint.job_id == job_id, JobMint.outcome == "failed").limit(1).scalar()
     return reason
 
 
 def delete_finished(live: Collection[str]) -> None:
-    """Delete the mints of jobs that are not in one of the live states any more; their counts are with the job."""
-    over = (
+    """Delete the token rows of jobs that are in none of the live states; the jobs keep their counts."""
+    ended = (
         JobMint.select(JobMint.job_id).join(Job, on=(Job.id == JobMint.job_id)).where(Job.state.not_in(live)).distinct()
     )
-    for (job_id,) in list(over.tuples()):
+    for (job_id,) in list(ended.tuples()):
         while True:
             part = list(JobMint.select(JobMint.mint_id).where(JobMint.job_id == job_id).limit(5000).tuples())
             if not part:
@@ -54,7 +54,7 @@ def delete_finished(live: Collection[str]) -> None:
 
 
 def unqueued_tokens(job_id: str) -> list[int]:
-    """Return the mints that a job waits for though nobody will ask for them; normally none."""
+    """Return the tokens that a job waits for although they are not queued; normally none."""
     query = (
         JobMint.select(JobMint.mint_id)
         .join(Token, on=(Token.id == JobMint.mint_id))
@@ -64,7 +64,7 @@ def unqueued_tokens(job_id: str) -> list[int]:
 
 
 def drop_without_waiters(live: Sequence[str]) -> int:
-    """Take out of the order what no live job (their states) waits for any more; return how many mints that were."""
+    """Remove from the queue the tokens that no job in a live state waits for; return their number."""
     waiting = (
         JobMint.select(JobMint.mint_id)
         .join(Job, on=(Job.id == JobMint.job_id))

@@ -1,4 +1,7 @@
-"""What a market source's answer means for each token: resolved, next source, retry after a backoff, failed."""
+"""Decides what a market's answer means for each token: resolved, unlisted, failed, next source, retry after a backoff.
+
+Before: `fetcher.py` has the answer or the failure of a request. After: `token_queue.py` records the outcome.
+"""
 
 from __future__ import annotations
 
@@ -15,92 +18,90 @@ BACKOFF_S, BACKOFF_BASE = 2.0, 3.0
 GROUPS = 6
 
 
-class Step(NamedTuple):
-    """A source's place in the order of sources."""
+class Stage(NamedTuple):
+    """A source's position in the order of sources."""
 
-    stage: int
+    number: int
     is_last: bool
 
 
 def all_failed(
-    step: Step, pack: Sequence[QueuedToken], reason: str, *, permanent: bool, delay_s: float = 0.0
+    stage: Stage, batch: Sequence[QueuedToken], reason: str, *, permanent: bool, delay_s: float = 0.0
 ) -> list[LookupOutcome]:
-    """Judge a pack without an answer. One stroke of chance for all, so that it comes back as a pack.
+    """Return the outcomes of a batch without an answer. All get the same jitter, so that they are due as a batch again.
 
-    From the second time on it comes back in groups, so that a mint at which the source fails is not among the others
-    every time.
+    From the second failure on they are due in groups, so that a mint that makes the source fail does not always
+    accompany the same others.
     """
-    chance = random.uniform(0.75, 1.25)
-    news = []
-    for place, one in enumerate(pack):
-        group = place % GROUPS if one.attempts else 0
-        wait_s = chance * backoff_s(one.attempts + 1) * (1 + group / GROUPS)
-        news.append(_failed(step, one, reason, permanent=permanent, delay_s=max(delay_s, wait_s)))
-    return news
+    jitter = random.uniform(0.75, 1.25)
+    results = []
+    for position, one in enumerate(batch):
+        group = position % GROUPS if one.attempts else 0
+        wait_s = jitter * backoff_s(one.attempts + 1) * (1 + group / GROUPS)
+        results.append(_failed(stage, one, reason, permanent=permanent, delay_s=max(delay_s, wait_s)))
+    return results
 
 
-def answered(step: Step, one: QueuedToken, listing: TokenListing | None) -> LookupOutcome:
-    """Judge an answer. What is not known, or has no price, is asked of the next source, if there is one.
+def answered(stage: Stage, one: QueuedToken, listing: TokenListing | None) -> LookupOutcome:
+    """Return the outcome of an answer. A token that is unknown or unpriced goes to the next source, if there is one.
 
-    When none is left, a source that was passed over for a while is asked once more before its silence counts.
+    After the last source, one that was skipped because of temporary failures is tried once more.
     """
     known = _merged(_earlier(one), listing)
-    passed_over, returned = one.partial_answer.get("error"), one.partial_answer.get("returned", False)
-    is_end = step.is_last or returned
+    earlier_error, retried = one.partial_answer.get("error"), one.partial_answer.get("retried", False)
     if known is not None and known.price_usd is not None:
-        return _end(one, known, None)
-    carried = {"listing": known and dataclasses.asdict(known), "error": passed_over}
-    if not is_end:
-        return LookupOutcome(one.mint_id, "next", stage=step.stage + 1, partial_answer=carried, is_attempt=False)
-    if passed_over and one.partial_answer.get("for_a_time") and not returned:
+        return _final(one, known, None)
+    carried = {"listing": known and dataclasses.asdict(known), "error": earlier_error}
+    if not (stage.is_last or retried):
         return LookupOutcome(
-            one.mint_id, "next", stage=0, partial_answer=carried | {"returned": True}, is_attempt=False
+            one.mint_id, "next_source", stage=stage.number + 1, partial_answer=carried, is_attempt=False
         )
-    return _end(one, known, None if returned else passed_over)
+    if earlier_error and one.partial_answer.get("temporary") and not retried:
+        return LookupOutcome(
+            one.mint_id, "next_source", stage=0, partial_answer=carried | {"retried": True}, is_attempt=False
+        )
+    return _final(one, known, None if retried else earlier_error)
 
 
-def _failed(step: Step, one: QueuedToken, reason: str, *, permanent: bool, delay_s: float) -> LookupOutcome:
-    """Judge a call without an answer: again after a growing wait, five times in all, the last time of the last source.
+def _failed(stage: Stage, one: QueuedToken, reason: str, *, permanent: bool, delay_s: float) -> LookupOutcome:
+    """Return the outcome of a failed request: retry with backoff, five attempts in all, the fifth at the next source.
 
-    A source that refuses for good is passed over.
+    A source that refuses permanently is skipped.
     """
     tries = one.attempts + 1
-    is_end = step.is_last or one.partial_answer.get("returned", False)
-    if tries >= MOST_ATTEMPTS or (permanent and is_end):
-        return _end(one, _earlier(one), reason)
+    is_final = stage.is_last or one.partial_answer.get("retried", False)
+    if tries >= MOST_ATTEMPTS or (permanent and is_final):
+        return _final(one, _earlier(one), reason)
     carried = {"listing": one.partial_answer.get("listing"), "error": reason}
     if permanent:
-        return LookupOutcome(one.mint_id, "next", error=reason, stage=step.stage + 1, partial_answer=carried)
-    if tries == MOST_ATTEMPTS - 1 and not is_end:
-        carried["for_a_time"] = True
+        return LookupOutcome(one.mint_id, "next_source", error=reason, stage=stage.number + 1, partial_answer=carried)
+    if tries == MOST_ATTEMPTS - 1 and not is_final:
+        carried["temporary"] = True
         return LookupOutcome(
-            one.mint_id, "again", error=reason, stage=step.stage + 1, delay_s=backoff_s(1), partial_answer=carried
+            one.mint_id, "retry", error=reason, stage=stage.number + 1, delay_s=backoff_s(1), partial_answer=carried
         )
-    return LookupOutcome(one.mint_id, "again", error=reason, stage=step.stage, delay_s=delay_s)
+    return LookupOutcome(one.mint_id, "retry", error=reason, stage=stage.number, delay_s=delay_s)
 
 
 def _earlier(one: QueuedToken) -> TokenListing | None:
-    """What an earlier source said of a mint."""
+    """Return what an earlier source answered about a token."""
     return TokenListing(**one.partial_answer["listing"]) if one.partial_answer.get("listing") else None
 
 
-def _end(one: QueuedToken, known: TokenListing | None, error: str | None) -> LookupOutcome:
-    """Say how the asking for a mint ended. While a source did not answer, nobody can say that there is no market."""
+def _final(one: QueuedToken, known: TokenListing | None, error: str | None) -> LookupOutcome:
+    """Return the final outcome. While a source did not answer, a token without a listing is failed, not unlisted."""
     if known is not None:
         return LookupOutcome(one.mint_id, "resolved", facts=_facts(known), error=error)
     return LookupOutcome(one.mint_id, "failed", error=error) if error else LookupOutcome(one.mint_id, "unlisted")
 
 
 def backoff_s(tries: int) -> float:
-    """Return the wait after so many failed attempts, before chance has its part in it: 2, 6, 18, 54 s."""
+    """Return the wait after `tries` failed attempts, before jitter: 2, 6, 18, 54 s."""
     return BACKOFF_S * BACKOFF_BASE ** (tries - 1)
 
 
 def _merged(earlier: TokenListing | None, later: TokenListing | None) -> TokenListing | None:
-    """What two sources say together: the earlier's word, and the later's where the earlier had none.
-
-    The price and what goes with it come from one source.
-    """
+    """Return the earlier listing completed by the later one; price, liquidity and volume come from one source."""
     if earlier is None or later is None:
         return earlier or later
     first, second = (earlier, later) if earlier.price_usd is not None else (later, earlier)
@@ -114,7 +115,7 @@ def _merged(earlier: TokenListing | None, later: TokenListing | None) -> TokenLi
 
 
 def _facts(listing: TokenListing) -> dict[str, Any]:
-    """The registry's columns of a listing. A name that is not given this time is kept; a price that is not is gone."""
+    """Return the token columns of a listing. A missing name leaves the stored one, a missing price deletes it."""
     named = {name: getattr(listing, name) for name in ("name", "symbol", "decimals", "image_url")}
     facts = {name: value for name, value in named.items() if value is not None}
     for name in ("price_usd", "liquidity_usd", "volume_24h_usd", "market_cap_usd"):

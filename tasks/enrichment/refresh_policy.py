@@ -1,4 +1,7 @@
-"""Which mints are due to be asked for, by whose wish: an analysis, a user, or the clock. Asks for none."""
+"""Decides which tokens are due for a lookup after an analysis, on a user's refresh, or in maintenance.
+
+Before: a job of `triggers.py` begins. After: `token_queue.py` queues the tokens.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ CLOCK_SLACK_S = 60.0  # a time further ahead than this is from before the clock 
 
 
 def _is_past(at: Any, age_s: float) -> Any:
-    """A moment that never was, lies `age_s` back, or cannot be true."""
+    """The time is unset, more than `age_s` ago, or impossibly far ahead."""
     now = database.clock()
     return at.is_null() | (at < now - age_s) | (at > now + CLOCK_SLACK_S)
 
 
 def _may_again() -> Any:
-    """The time not to be asked for again is over, or cannot be true."""
+    """The wait before the next lookup is over, or impossibly long."""
     now, at = database.clock(), Token.next_attempt_at
     return at.is_null() | (at <= now) | (at > now + LONGEST_REST_S + CLOCK_SLACK_S)
 
 
 def _those(mint_ids: Iterable[int], rule: Any) -> list[int]:
-    """Return the mints to which a rule applies, in the order given."""
+    """Return the mint ids to which a rule applies, in the order given, without duplicates."""
     ids = list(mint_ids)
     found: set[int] = set()
     for part in chunked(sorted(set(ids)), CHUNK):
@@ -42,7 +45,7 @@ def _those(mint_ids: Iterable[int], rule: Any) -> list[int]:
 
 
 def of_result(result_id: int, mints: Sequence[str]) -> list[int]:
-    """Return the ids of those mints that a result has, in the order given."""
+    """Return the ids of those mints that are in a result, in the order given."""
     query = (
         Token.select(Token.mint, Token.id)
         .join(ResultMint, on=(ResultMint.mint_id == Token.id))
@@ -53,13 +56,13 @@ def of_result(result_id: int, mints: Sequence[str]) -> list[int]:
 
 
 def for_refresh(mint_ids: Sequence[int]) -> list[int]:
-    """Return those that a user's refresh asks for: last asked more than 15 s ago, failed, or being waited for now."""
-    failed = Token.status == "failed"  # has had its five attempts, and is what "Retry" stands beside
+    """Return the tokens due for a user's refresh: last looked up over 15 s ago, failed, or queued now."""
+    failed = Token.status == "failed"  # has used its five attempts; the page offers "Retry" for it
     return _those(mint_ids, Token.priority.is_null(False) | failed | _is_past(Token.asked_at, JUST_ASKED_S))
 
 
 def for_analysis(mint_ids: Sequence[int], price_ttl_s: float) -> list[int]:
-    """Return those of an analysis whose token is unknown or stale."""
+    """Return the tokens of an analysis that are unknown, stale or queued now."""
     t = Token
     unknown = t.status.in_(("pending", "failed"))
     unlisted = (t.status == "unlisted") & _may_again()
@@ -68,9 +71,9 @@ def for_analysis(mint_ids: Sequence[int], price_ttl_s: float) -> list[int]:
 
 
 def for_maintenance(most_unknown: int, most_stale: int, refresh_every_s: float) -> list[int]:
-    """Return what nobody has asked for: unknown mints, then the most-held with an old price, then the unlisted again.
+    """Return the tokens due without a user: unknown, then most-held with an old price, then failed, then unlisted.
 
-    What failed is tried again after an hour.
+    Failed tokens are due after an hour, unlisted ones after six. Queued tokens are left out.
     """
     t, again = Token, _may_again()
     idle = t.priority.is_null()
@@ -87,7 +90,7 @@ def for_maintenance(most_unknown: int, most_stale: int, refresh_every_s: float) 
 
 
 def of_job(job_id: str) -> set[int]:
-    """Return the mints that a job waits for, and those that it has had an answer about since it was made."""
+    """Return the tokens that a job waits for, and those that were looked up since it was submitted."""
     asked_since = Token.asked_at >= Job.enqueued_at
     query = (
         JobMint.select(JobMint.mint_id)

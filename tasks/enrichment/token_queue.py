@@ -1,10 +1,12 @@
-"""Who waits for news of which tokens: asking for mints, taking the next pack, keeping what was heard of it.
+"""The queue of tokens to look up, in the token table: enqueue, claim a batch, record the outcomes.
 
-A wanted mint has a priority, its place in the one order of all requests (tier, then newest first). Whoever asks a
-source claims the rows first, so that a mint under way is never asked for twice, and writes only rows that are still
-its own. Asks no market itself, and computes no place.
+Before: `triggers.py` and `handler.py` enqueue tokens for a job; `fetcher.py` claims batches. After: each outcome counts
+for every waiting job (`job_progress.py`, `handler.py`), and `cache.py` shows it to pages.
 
-On PostgreSQL rows are locked in one order by everybody: jobs, then tokens, each by id.
+A queued token has one priority (tier, then newest first), whichever jobs queued it. A claim is a claim token and a
+lease on the row: a token is in flight only once, and only the holder of the claim may record its outcome.
+
+On PostgreSQL rows are locked in one order everywhere: jobs, then tokens, each by id.
 """
 
 from __future__ import annotations
@@ -24,18 +26,17 @@ from tasks.storage.models.jobs import LIVE_JOB, Job, JobMint
 from tasks.storage.models.tokens import Token
 
 LEASE_S = 60.0
-LONGEST_WAIT_S = 180.0  # no retry is further off: what seems so was dated before the clock was set back
+LONGEST_WAIT_S = 180.0  # no retry is later; a later date was written before the clock was set back
 UNLISTED_AGAIN_S = 6 * 3600.0
 FAILED_AGAIN_S = 3600.0
 CHUNK = 500
 
-ENDS = ("resolved", "unlisted", "failed")
-FACTS = ("name", "symbol", "image_url", "price_usd", "liquidity_usd", "volume_24h_usd", "market_cap_usd")
+FINAL = ("resolved", "unlisted", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedToken:
-    """A claimed mint: how often asking for it failed, and what the sources before this one said."""
+    """A claimed token: failed attempts so far, and what earlier sources answered."""
 
     mint_id: int
     mint: str
@@ -46,10 +47,10 @@ class QueuedToken:
 
 @dataclass(frozen=True, slots=True)
 class LookupOutcome:
-    """What became of a claimed mint.
+    """The outcome of one lookup of a claimed token.
 
-    `kind` is one of ENDS, or "next" (another source is to be asked, at `stage`) or "again" (the same one, after
-    `delay_s`). `facts` are columns of the registry; `heard` is carried to the next source.
+    `kind` is one of FINAL, "next_source" (continue at `stage`) or "retry" (at `stage`, after `delay_s`). `facts` are
+    columns of the token table; `partial_answer` is passed to the next source.
     """
 
     mint_id: int
@@ -62,39 +63,39 @@ class LookupOutcome:
     is_attempt: bool = True
 
 
-# Asking -----------------------------------------------------------------------------------------------------------
+# Enqueueing -------------------------------------------------------------------------------------------------------
 
 
-def enqueue(job_id: str, places: Sequence[tuple[int, int]]) -> None:
-    """Let a job wait for mints: (mint id, priority) each. Call inside a write transaction that holds the job's row.
+def enqueue(job_id: str, priorities: Sequence[tuple[int, int]]) -> None:
+    """Let a job wait for tokens: (mint id, priority). Call in a write transaction that has locked the job's row.
 
-    A mint that is wanted already keeps what was heard of it and takes the higher place; any other starts afresh.
+    A token queued already keeps its partial answer and the higher priority; any other starts from the beginning.
     """
-    numbers = dict(places)
-    for part in chunked(sorted(numbers), CHUNK):
+    by_mint = dict(priorities)
+    for part in chunked(sorted(by_mint), CHUNK):
         sql.insert_rows(JobMint, (JobMint.job_id, JobMint.mint_id), [(job_id, mint_id) for mint_id in part])
         JobMint.update(outcome=None).where(JobMint.job_id == job_id, JobMint.mint_id.in_(part)).execute()
         sql.lock_rows(Token.id, part)
-        by_number: dict[int, list[int]] = {}
+        by_priority: dict[int, list[int]] = {}
         for mint_id in part:
-            by_number.setdefault(numbers[mint_id], []).append(mint_id)
-        for number, ids in by_number.items():
-            _raise(ids, number)
+            by_priority.setdefault(by_mint[mint_id], []).append(mint_id)
+        for priority, ids in by_priority.items():
+            _raise_priority(ids, priority)
 
 
-def _raise(mint_ids: Sequence[int], number: int) -> None:
+def _raise_priority(mint_ids: Sequence[int], priority: int) -> None:
     t = Token
     fresh = t.priority.is_null()
-    by_user = number >= ASKED_BY_USER
-    again = ("failed", "unlisted") if by_user else ("failed",)
+    by_user = priority >= ASKED_BY_USER
+    retried = ("failed", "unlisted") if by_user else ("failed",)
     t.update(
-        status=Case(None, [(t.status.in_(again), "pending")], t.status),
+        status=Case(None, [(t.status.in_(retried), "pending")], t.status),
         attempts=Case(None, [(fresh, 0)], t.attempts),
         stage=Case(None, [(fresh, 0)], t.stage),
         partial_answer=Case(None, [(fresh, None)], t.partial_answer),
         last_error=Case(None, [(fresh, None)], t.last_error),
         next_attempt_at=None if by_user else Case(None, [(fresh, None)], t.next_attempt_at),
-        priority=Case(None, [(fresh | (t.priority < number), number)], t.priority),
+        priority=Case(None, [(fresh | (t.priority < priority), priority)], t.priority),
     ).where(t.id.in_(mint_ids)).execute()
 
 
@@ -107,61 +108,63 @@ def _is_free() -> Any:
 
 
 def _is_due() -> Any:
-    """Its wait after a failure is over, or lies so far ahead that the clock must have been set back."""
+    """The wait after a failure is over, or so long that the clock must have been set back."""
     now, at = database.clock(), Token.next_attempt_at
     return at.is_null() | (at <= now) | (at > now + LONGEST_WAIT_S)
 
 
-def _at(stage: int) -> Any:
+def _queued_at(stage: int) -> Any:
     return Token.priority.is_null(False) & (Token.stage == stage)
 
 
-def next_priority(stage: int, full: int, *, patient: bool = True) -> int | None:
-    """Return the highest place of a mint that can be asked for now at a stage; None when nothing is to be sent.
+def next_priority(stage: int, batch_size: int, *, wait_for_full_batch: bool = True) -> int | None:
+    """Return the highest priority of a token that can be looked up now at a stage; None if nothing should be sent.
 
-    At a later stage fewer than `full` mints are kept back while others that the same jobs wait for, of their tier or a
-    higher one, may yet join them; not when `patient` is False.
+    At a later stage fewer than `batch_size` tokens wait while tokens of the same jobs, of the same or a higher tier, may
+    still arrive from the stage before; not if `wait_for_full_batch` is False.
     """
-    free = _at(stage) & _is_free() & _is_due()
+    free = _queued_at(stage) & _is_free() & _is_due()
     best: int | None = Token.select(Token.priority).where(free).order_by(Token.priority.desc()).limit(1).scalar()
-    if best is None or stage == 0 or not patient:
+    if best is None or stage == 0 or not wait_for_full_batch:
         return best
-    here = [row[0] for row in Token.select(Token.id).where(free).limit(full).tuples()]
-    return best if len(here) >= full or not _more_may_come(stage - 1, here, floor_of(best)) else None
+    here = [row[0] for row in Token.select(Token.id).where(free).limit(batch_size).tuples()]
+    return best if len(here) >= batch_size or not _more_may_join(stage - 1, here, floor_of(best)) else None
 
 
-def _more_may_come(stage: int, mint_ids: Sequence[int], least: int) -> bool:
-    """Whether a job that waits for these mints waits for one at an earlier stage too, with at least this place."""
+def _more_may_join(stage: int, mint_ids: Sequence[int], least: int) -> bool:
+    """Whether a job that waits for these tokens also waits for one at `stage`, of priority `least` or higher."""
     of = JobMint.alias()
     waiting = JobMint.select(JobMint.job_id).where(JobMint.mint_id.in_(mint_ids), JobMint.outcome.is_null()).distinct()
     theirs = of.select(of.mint_id).where(of.mint_id == Token.id, of.outcome.is_null(), of.job_id.in_(waiting))
-    coming = Token.select(Token.id).where(_at(stage), Token.priority >= least, _is_due(), fn.EXISTS(theirs))
+    coming = Token.select(Token.id).where(_queued_at(stage), Token.priority >= least, _is_due(), fn.EXISTS(theirs))
     return bool(coming.limit(1).count())
 
 
-def claim_tokens(stage: int, most: int, token: str, *, older_than: int | None = None) -> list[QueuedToken]:
-    """Take up to `most` mints of a stage for LEASE_S seconds, the highest places first.
+def claim_tokens(stage: int, limit: int, claim_token: str, *, older_than: int | None = None) -> list[QueuedToken]:
+    """Claim up to `limit` tokens of a stage for LEASE_S seconds, highest priority first; an empty list if none is due.
 
-    With `older_than` only places below it, of the same tier, and the lowest first: what has waited longest.
+    With `older_than`, a priority, only lower priorities of the same tier, lowest (longest waiting) first.
     """
     t = Token
-    query = t.select(t.id, t.mint, t.attempts, t.priority, t.partial_answer).where(_at(stage), _is_free(), _is_due())
+    query = t.select(t.id, t.mint, t.attempts, t.priority, t.partial_answer).where(
+        _queued_at(stage), _is_free(), _is_due()
+    )
     if older_than is None:
         query = query.order_by(t.priority.desc())
     else:
         query = query.where(t.priority.between(floor_of(older_than), older_than)).order_by(t.priority)
-    query = query.limit(most)
+    query = query.limit(limit)
     with database.write():
         if not database.is_sqlite():
             query = query.for_update("FOR UPDATE SKIP LOCKED")
         rows = [*query.tuples()]
         ids = [row[0] for row in rows]
-        t.update(claim_token=token, lease=database.clock() + LEASE_S).where(t.id.in_(ids)).execute()
-    return [QueuedToken(a, b, c, d, json.loads(heard) if heard else {}) for a, b, c, d, heard in rows]
+        t.update(claim_token=claim_token, lease=database.clock() + LEASE_S).where(t.id.in_(ids)).execute()
+    return [QueuedToken(a, b, c, d, json.loads(answer) if answer else {}) for a, b, c, d, answer in rows]
 
 
 def reset_stage(stages: int) -> None:
-    """Begin anew with mints that wait for a source which the settings no longer name."""
+    """Restart tokens that wait for a source which the settings no longer name."""
     beyond = Token.priority.is_null(False) & (Token.stage >= stages)
     ids = [row[0] for row in Token.select(Token.id).where(beyond).tuples()]
     for part in chunked(ids, CHUNK):
@@ -170,17 +173,17 @@ def reset_stage(stages: int) -> None:
             Token.update(stage=0, partial_answer=None).where(Token.id.in_(part), beyond).execute()
 
 
-def renew(token: str, mint_ids: Sequence[int]) -> None:
-    """Keep what was claimed with a token for another LEASE_S seconds."""
+def renew(claim_token: str, mint_ids: Sequence[int]) -> None:
+    """Extend the lease of claimed tokens to LEASE_S seconds from now."""
     with database.write():
         sql.lock_rows(Token.id, mint_ids)
         Token.update(lease=database.clock() + LEASE_S).where(
-            Token.id.in_(mint_ids), Token.claim_token == token
+            Token.id.in_(mint_ids), Token.claim_token == claim_token
         ).execute()
 
 
-def claims() -> set[str]:
-    """Return the tokens of all claims."""
+def active_claims() -> set[str]:
+    """Return the claim tokens in use."""
     query = (
         Token.select(Token.claim_token)
         .where(Token.priority.is_null(False), Token.claim_token.is_null(False))
@@ -189,9 +192,9 @@ def claims() -> set[str]:
     return {row[0] for row in query.tuples()}
 
 
-def release(token: str) -> None:
-    """Give back what a worker that is gone had claimed. It was no attempt."""
-    held = Token.priority.is_null(False) & (Token.claim_token == token)
+def release(claim_token: str) -> None:
+    """Release what a dead worker had claimed. It does not count as an attempt."""
+    held = Token.priority.is_null(False) & (Token.claim_token == claim_token)
     with database.write():
         ids = [row[0] for row in Token.select(Token.id).where(held).tuples()]
         sql.lock_rows(Token.id, ids)
@@ -199,9 +202,9 @@ def release(token: str) -> None:
 
 
 def next_due_s() -> float | None:
-    """Return in how many seconds the next wanted mint can be asked for; None when none is wanted.
+    """Return the seconds until the next queued token can be looked up, 0 for now; None if none is queued.
 
-    0 when one can be now. A claimed one counts from the end of its lease.
+    A claimed token counts from the end of its lease.
     """
     now = database.now_s()
     free, due = _is_free(), _is_due()
@@ -213,104 +216,109 @@ def next_due_s() -> float | None:
 # Recording --------------------------------------------------------------------------------------------------------
 
 
-def record(token: str, news: Iterable[LookupOutcome]) -> list[str]:
-    """Keep what was heard of claimed mints, where the claim still holds, and count it for the jobs that wait.
+def record(claim_token: str, outcomes: Iterable[LookupOutcome]) -> list[str]:
+    """Record the outcomes of tokens whose claim still holds, and count them for the jobs that wait.
 
-    Returns the ids of the jobs that wait for nothing more.
+    Returns the ids of the jobs that are done.
     """
-    by_id = {one.mint_id: one for one in news}
-    for last in (False, False, True):
+    by_id = {one.mint_id: one for one in outcomes}
+    for is_last_try in (False, False, True):
         with contextlib.suppress(_WaiterAdded):
-            return _record(token, by_id, last)
-    raise AssertionError("the last try records whoever joined")
+            return _record(claim_token, by_id, is_last_try)
+    raise AssertionError("the last try raises no _WaiterAdded")
 
 
 class _WaiterAdded(Exception):
-    """A job began to wait for one of the mints while the rows were being held."""
+    """A job began to wait for one of the tokens while the rows were being locked."""
 
 
-def _record(token: str, by_id: dict[int, LookupOutcome], last: bool) -> list[str]:
-    ended = sorted(mint_id for mint_id, one in by_id.items() if one.kind in ENDS)
+def _record(claim_token: str, by_id: dict[int, LookupOutcome], is_last_try: bool) -> list[str]:
+    final = sorted(mint_id for mint_id, one in by_id.items() if one.kind in FINAL)
     with database.write():
-        waiting = _waiting(ended)
+        waiting = _waiting_jobs(final)
         sql.lock_rows(Job.id, waiting)
         query = Token.select(Token.id, Token.status, Token.decimals).where(
-            Token.id.in_(sorted(by_id)), Token.claim_token == token
+            Token.id.in_(sorted(by_id)), Token.claim_token == claim_token
         )
-        mine = list(sql.for_update(query.order_by(Token.id)).tuples())
-        # Only now can nobody join any more. Whoever did is to be counted too, and jobs are held before tokens.
-        if not last and set(_waiting(ended)) - set(waiting):
+        claimed = list(sql.for_update(query.order_by(Token.id)).tuples())
+        # No job can join from here on. One that joined before has to be locked, and jobs are locked before tokens.
+        if not is_last_try and set(_waiting_jobs(final)) - set(waiting):
             raise _WaiterAdded
-        now = database.now_s()  # one moment for all: what failed together comes due together
-        kinds = {mint_id: _write(by_id[mint_id], status, decimals, now) for mint_id, status, decimals in mine}
-        return _count({mint_id: kind for mint_id, kind in kinds.items() if kind in ENDS}, waiting)
+        now = database.now_s()  # one time for all: what failed together is due together
+        kinds = {mint_id: _write(by_id[mint_id], status, decimals, now) for mint_id, status, decimals in claimed}
+        return _count({mint_id: kind for mint_id, kind in kinds.items() if kind in FINAL}, waiting)
 
 
-def _waiting(mint_ids: Sequence[int]) -> list[str]:
-    """Return the live jobs that wait for any of these mints."""
+def _waiting_jobs(mint_ids: Sequence[int]) -> list[str]:
+    """Return the live jobs that wait for any of these tokens."""
     waits = JobMint.mint_id.in_(mint_ids) & JobMint.outcome.is_null()
     query = JobMint.select(JobMint.job_id).join(Job, on=(Job.id == JobMint.job_id))
     return sorted(row[0] for row in query.where(waits, Job.state.in_(LIVE_JOB)).distinct().tuples())
 
 
 def _write(one: LookupOutcome, status: str, decimals: int | None, now: float) -> str:
-    """Write the row of a claimed mint; return what its asking came to."""
+    """Write the row of a claimed token; return the kind of its outcome.
+
+    `attempts` counts failed requests since the token was queued, plus the one that ended the lookup.
+    """
     kind = _kind(one, status)
     values: dict[str, Any] = {"claim_token": None, "lease": None, "asked_at": now}
     if one.is_attempt:
         values["attempts"] = Token.attempts + 1
-    if kind == "again":
+    if kind == "retry":
         values |= {"last_error": one.error, "next_attempt_at": now + one.delay_s, "stage": one.stage}
         values |= {} if one.partial_answer is None else {"partial_answer": json.dumps(one.partial_answer)}
-    elif kind == "next":
+    elif kind == "next_source":
         values |= {"stage": one.stage, "partial_answer": json.dumps(one.partial_answer or {})}
     else:
-        values |= {"priority": None, "stage": 0, "partial_answer": None} | _ending(kind, one, status, decimals, now)
+        values |= {"priority": None, "stage": 0, "partial_answer": None} | _final_values(
+            kind, one, status, decimals, now
+        )
     Token.update(**values).where(Token.id == one.mint_id).execute()
     return kind
 
 
 def _kind(one: LookupOutcome, status: str) -> str:
-    """A name without a price, because a source that may have it did not answer, is no news of a token that had one."""
+    """Return the kind to record: a name without a price, because a source failed, does not replace a known price."""
     return "failed" if one.kind == "resolved" and one.error and status == "resolved" else one.kind
 
 
-def _ending(kind: str, one: LookupOutcome, status: str, decimals: int | None, now: float) -> dict[str, Any]:
-    """The columns of a mint whose asking has ended. What was once known of it outlives a failure."""
+def _final_values(kind: str, one: LookupOutcome, status: str, decimals: int | None, now: float) -> dict[str, Any]:
+    """Return the columns of a token with a final outcome. A failure keeps the name and price known so far."""
     if kind == "resolved":
         facts = dict(one.facts)
         if decimals is not None:
-            facts.pop("decimals", None)  # the chain's word stands
-        again = now + FAILED_AGAIN_S if one.error else None
+            facts.pop("decimals", None)  # those of the chain are authoritative
+        retry_at = now + FAILED_AGAIN_S if one.error else None
         return facts | {
             "status": "resolved", "is_active": True, "last_updated": now, "last_error": one.error,
-            "next_attempt_at": again,
+            "next_attempt_at": retry_at,
         }  # fmt: skip
     if kind == "unlisted":
-        gone = dict.fromkeys(("price_usd", "liquidity_usd", "volume_24h_usd", "market_cap_usd", "price_source"))
-        again = now + UNLISTED_AGAIN_S
-        return gone | {"status": "unlisted", "is_active": False, "next_attempt_at": again, "last_error": None}
+        unpriced = dict.fromkeys(("price_usd", "liquidity_usd", "volume_24h_usd", "market_cap_usd", "price_source"))
+        retry_at = now + UNLISTED_AGAIN_S
+        return unpriced | {"status": "unlisted", "is_active": False, "next_attempt_at": retry_at, "last_error": None}
     kept = status if status == "resolved" else "failed"
     return {"status": kept, "last_error": one.error, "next_attempt_at": now + FAILED_AGAIN_S}
 
 
 def _count(outcomes: dict[int, str], job_ids: Sequence[str]) -> list[str]:
-    """Note the outcomes with the jobs that wait for them; return the jobs that are through."""
+    """Count final outcomes (mint id → kind) for the jobs that wait for them; return the jobs that are done."""
     here = JobMint.job_id.in_(job_ids) & JobMint.mint_id.in_(sorted(outcomes)) & JobMint.outcome.is_null()
     query = JobMint.select(JobMint.job_id, fn.COUNT(JobMint.mint_id)).where(here).group_by(JobMint.job_id)
     counts = dict(query.tuples())
-    for kind in ENDS:
+    for kind in FINAL:
         ids = [mint_id for mint_id, end in outcomes.items() if end == kind]
         if ids:
             JobMint.update(outcome=kind).where(here, JobMint.mint_id.in_(ids)).execute()
     for job_id in sorted(counts):
         Job.update(done=Job.done + counts[job_id], lost_leases=0, attempts=0).where(Job.id == job_id).execute()
-    through = Job.select(Job.id).where(Job.id.in_(sorted(counts)), Job.total.is_null(False), Job.done >= Job.total)
-    return [row[0] for row in through.tuples()]
+    done = Job.select(Job.id).where(Job.id.in_(sorted(counts)), Job.total.is_null(False), Job.done >= Job.total)
+    return [row[0] for row in done.tuples()]
 
 
-def release_mints() -> None:
-    """Give back at once what workers of this machine that are gone were asking a market for."""
-    for token in claims():
-        if is_gone(token.partition(" ")[0]):
-            release(token)
+def release_dead_claims() -> None:
+    """Release what dead workers of this machine had claimed."""
+    for claim_token in active_claims():
+        if is_gone(claim_token.partition(" ")[0]):
+            release(claim_token)

@@ -1,4 +1,9 @@
-"""What starts an enrichment: a finished analysis, a user's refresh, the clock."""
+"""Starts enrichment jobs: after an analysis, on a user's refresh, and by the schedule.
+
+The path of a mint from a sync to the live price cell: `pipeline/sync.py` stores trades and mints, `pipeline/compare.py`
+completes the analysis and calls `after_analysis`, `webapp` calls `refresh`, `worker.py` calls `maintain`. After:
+`handler.py` runs the job → `fetcher.py` → `outcomes.py` → `token_queue.py` → `cache.py`, which the page's polls read.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +24,18 @@ from tasks.storage.models.jobs import Job
 
 log = logging.getLogger("walletkin.enrichment")
 
-PLACES_PER_WRITE = 3_000
+ROWS_PER_WRITE = 3_000
 ON_SCREEN = 150
-MINTS_PER_PLACE = 30  # mints of one request share a place in the order
-NOT_ASKED = "The tokens could not be asked for. “Refresh prices” tries it again."
+MINTS_PER_PRIORITY = 30  # mints of one request share a priority
+NOT_QUEUED = "The tokens could not be looked up. “Refresh prices” tries again."
 
-MADE_UP_WITHIN_S = 3600.0
-MOST_UNKNOWN = 9_000  # what the first source can be asked for in a minute
-MOST_STALE = 1_500  # a sixth of that: the background leaves room
-
-
-# Triggers ---------------------------------------------------------------------------------------------------------
+BACKFILL_WITHIN_S = 3600.0
+MOST_UNKNOWN = 9_000  # what the first source can look up in a minute
+MOST_STALE = 1_500  # a sixth of that: background work leaves capacity to others
 
 
 def after_analysis(analysis: Analysis) -> str | None:
-    """Ask for every mint of a finished analysis; return the job's id, None when even that could not be recorded.
+    """Submit a job for the tokens of a complete analysis; return its id, None if that failed.
 
     Never raises: an analysis does not fail because its tokens have no names yet.
     """
@@ -41,28 +43,28 @@ def after_analysis(analysis: Analysis) -> str | None:
         with database.write():
             made = submit.submit("enrich", [analysis.key], ANALYSIS, queue="enrichment", analysis_id=analysis.id)
     except Exception:
-        log.exception("the tokens of an analysis could not be asked for; the schedule will ask for those unknown")
+        log.exception("no enrichment job for an analysis; the schedule looks its unknown tokens up")
     else:
-        with contextlib.suppress(Exception):  # the schedule announces what has no message
+        with contextlib.suppress(Exception):  # recovery announces jobs without a message
             announce.announce(made.values())
         return made[analysis.key]
     with contextlib.suppress(Exception), database.write():
-        submit.record_failure("enrich", analysis.key, ANALYSIS, NOT_ASKED, analysis_id=analysis.id)
+        submit.record_failure("enrich", analysis.key, ANALYSIS, NOT_QUEUED, analysis_id=analysis.id)
     return None
 
 
 def refresh(analysis: Analysis, on_screen: Sequence[str] = ()) -> str:
-    """Ask again for every mint of an analysis, those on screen first; return the job's id.
+    """Submit a job that refreshes every token of an analysis, those on screen first; return its id.
 
-    What was asked less than `due.JUST_ASKED_S` ago is not asked again. Conflict when there is no result yet.
+    Tokens looked up less than `refresh_policy.JUST_ASKED_S` ago are skipped. Conflict if there is no result yet.
     """
     if analysis.result_id is None:
         raise Conflict("There is no result yet whose prices could be refreshed.")
-    seen = refresh_policy.of_result(analysis.result_id, list(dict.fromkeys(on_screen))[:ON_SCREEN])
+    visible = refresh_policy.of_result(analysis.result_id, list(dict.fromkeys(on_screen))[:ON_SCREEN])
     with database.write():
         made = submit.submit("refresh", [analysis.key], USER, queue="enrichment", analysis_id=analysis.id)
         job = states.lock_job(made[analysis.key])
-        token_queue.enqueue(job.id, prioritised(refresh_policy.for_refresh(seen), job.priority))
+        token_queue.enqueue(job.id, prioritised(refresh_policy.for_refresh(visible), job.priority))
         Job.update(total=None, run_after=None).where(Job.id == job.id).execute()
     cache.mark_loading(on_screen)
     announce.announce([job.id])
@@ -70,9 +72,9 @@ def refresh(analysis: Analysis, on_screen: Sequence[str] = ()) -> str:
 
 
 def maintain() -> str | None:
-    """Ask for what nobody asks for: unknown mints, then the most-held whose price is old. None when nothing is due.
+    """Submit a job for unknown tokens and old prices (`refresh_policy.for_maintenance`); return its id.
 
-    One such job at a time; the next begins when it has ended.
+    None if nothing is due or the previous such job is still live.
     """
     with database.session():
         busy = Job.select(Job.id).where(Job.kind == "maintain", Job.state.in_(states.LIVE)).limit(1)
@@ -88,30 +90,31 @@ def maintain() -> str | None:
 
 
 def due_for_maintenance() -> list[int]:
+    """Return the mint ids of the next maintenance job."""
     return refresh_policy.for_maintenance(MOST_UNKNOWN, MOST_STALE, current().refresh_every_s)
 
 
 def backfill_enrichment() -> list[str | None]:
-    """Ask for the tokens of analyses that were completed by a worker which died before it could; return the jobs."""
+    """Submit the jobs that a worker could not because it died just after completing an analysis; return their ids."""
     with database.session():
-        return [after_analysis(analysis) for analysis in analyses.without_job("enrich", MADE_UP_WITHIN_S)]
+        return [after_analysis(analysis) for analysis in analyses.without_job("enrich", BACKFILL_WITHIN_S)]
 
 
-def tidy() -> None:
-    """Forget what is waited for by nobody, and the mints of jobs that have ended."""
+def clean_up() -> None:
+    """Take tokens out of the queue that no job waits for, and delete the token rows of ended jobs."""
     with database.session():
         job_progress.drop_without_waiters(states.LIVE)
         job_progress.delete_finished(states.LIVE)
 
 
 def prioritised(mint_ids: Sequence[int], priority: int) -> list[tuple[int, int]]:
-    """Give mints their places from `priority` downwards, the first ones the highest."""
-    return [(mint_id, priority - number // MINTS_PER_PLACE) for number, mint_id in enumerate(mint_ids)]
+    """Return (mint id, priority) for each mint, from `priority` downwards in the order given."""
+    return [(mint_id, priority - number // MINTS_PER_PRIORITY) for number, mint_id in enumerate(mint_ids)]
 
 
 def enqueue_all(job_id: str, mint_ids: Sequence[int], priority: int) -> None:
-    """Let a job wait for mints, in short transactions that begin with its row, and say how many they are."""
-    for part in chunked(prioritised(mint_ids, priority), PLACES_PER_WRITE):
+    """Queue tokens for a job in short transactions that lock its row first, then store the job's counts."""
+    for part in chunked(prioritised(mint_ids, priority), ROWS_PER_WRITE):
         with database.write():
             states.lock_job(job_id)
             token_queue.enqueue(job_id, part)

@@ -36,7 +36,7 @@ class RateLimiter:
 
     The window is stretched until one unit fits. With `redis_url`, limiters of the same name and rate share a window
     across processes and machines; while Redis is away, or has lost the window, each process keeps the rate alone.
-    `paced`: the process spreads its units at the rate instead of spcloser a whole window at once, which a service that
+    `paced`: the process spreads its units at the rate instead of spending a whole window at once, which a service that
     counts by the second refuses. `ValueError` unless `per_s` is a finite number above 0.
     """
 
@@ -115,7 +115,7 @@ class RateLimiter:
         return False
 
     def _take(self, cost: int, spare: int = 0, pace: int = 0) -> float:
-        """Take from both windows: the local one knows the past if Redis goes away, was flushed or has its clock changed."""
+        """Take from both windows: the local one knows the past if Redis is away, flushed or its clock changed."""
         with self._own_lock:
             rest, known = self._own.rest_s(cost, spare), self._own.used()
         if rest:

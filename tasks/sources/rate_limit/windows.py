@@ -1,7 +1,7 @@
 """Counts the units of a sliding window: in this process's memory, or in a Redis that processes share.
 
-Never waits; `limiter.py` does. Neither window uses the wall clock of a client, as the library `limits` does: a clock set
-back blocks that machine while others fill the window, a clock set forward empties the window.
+Never waits; `limiter.py` does. Neither window uses the wall clock of a client, as the library `limits` does: one set
+back blocks that machine while others fill the window, one set forward empties the window.
 """
 
 from __future__ import annotations

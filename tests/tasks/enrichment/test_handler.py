@@ -437,7 +437,7 @@ def test_a_failure_to_enqueue_does_not_fail_the_analysis_and_is_shown(
     monkeypatch.setattr(submit, "submit", broken)
     assert triggers.after_analysis(analysis) is None
     (row,) = job_log.enrichment_jobs(analysis.id)
-    assert (row["kind"], row["state"], row["error"]) == ("enrich", "failed", triggers.NOT_ASKED)
+    assert (row["kind"], row["state"], row["error"]) == ("enrich", "failed", triggers.NOT_QUEUED)
     assert Analysis.get_by_id(analysis.id).state == "complete"
 
 
@@ -446,7 +446,7 @@ def test_a_cancelled_analysis_does_not_want_its_tokens_any_more(market: StubMark
     job_id = triggers.after_analysis(analysis)
     waiters.drop_all_waiters(analysis.id)
     settle()
-    triggers.tidy()
+    triggers.clean_up()
     assert outcome(job_id)["state"] == "cancelled"
     assert (market.requests, Token.select().where(Token.priority.is_null(False)).count()) == ([], 0)
 
@@ -470,6 +470,6 @@ def test_the_jobs_of_an_analysis_are_listed_with_their_counts(market: StubMarket
 def test_mints_of_jobs_that_have_ended_are_forgotten_and_their_counts_stay(market: StubMarket) -> None:
     job_id = triggers.after_analysis(an_analysis(range(3)))
     settle()
-    triggers.tidy()
+    triggers.clean_up()
     assert JobMint.select().count() == 0
     assert outcome(job_id)["resolved"] == 3

@@ -107,7 +107,7 @@ def test_what_a_dead_worker_had_taken_is_free_at_once_and_no_attempt() -> None:
     (mint_id,) = register(1)
     wanted([mint_id], USER * TIER_STEP)
     taken(0, 30, "dead 1")
-    assert token_queue.claims() == {"dead 1"}
+    assert token_queue.active_claims() == {"dead 1"}
     token_queue.release("dead 1")
     assert (taken(0, 30), token(mint_id).attempts) == ([mint_id], 0)
 
@@ -146,7 +146,7 @@ def test_a_later_request_starts_afresh_and_one_that_joins_does_not() -> None:
     (mint_id,) = register(1)
     wanted([mint_id], ANALYSIS * TIER_STEP, "a")
     taken(0, 30)
-    token_queue.record("me", [LookupOutcome(mint_id, "again", error="late", delay_s=60)])
+    token_queue.record("me", [LookupOutcome(mint_id, "retry", error="late", delay_s=60)])
     wanted([mint_id], ANALYSIS * TIER_STEP + 1, "b")
     assert (token(mint_id).attempts, taken(0, 30)) == (1, [])
     wanted([mint_id], USER * TIER_STEP, "c")
@@ -169,7 +169,7 @@ def test_a_failed_call_is_made_again_after_its_wait_unless_the_clock_was_set_bac
     (mint_id,) = register(1)
     wanted([mint_id], USER * TIER_STEP)
     taken(0, 30)
-    token_queue.record("me", [LookupOutcome(mint_id, "again", error="503", delay_s=30)])
+    token_queue.record("me", [LookupOutcome(mint_id, "retry", error="503", delay_s=30)])
     assert (token_queue.next_priority(0, 30), taken(0, 30)) == (None, [])
     assert 25 < (token_queue.next_due_s() or 0) <= 30
     Token.update(next_attempt_at=database.now_s() + 2 * HOUR).execute()
@@ -183,7 +183,7 @@ def test_what_the_first_source_does_not_know_is_packed_again_for_the_second() ->
     token_queue.record(
         "me",
         [
-            LookupOutcome(mint_id, "next", stage=1, partial_answer={"error": "why"}, is_attempt=False)
+            LookupOutcome(mint_id, "next_source", stage=1, partial_answer={"error": "why"}, is_attempt=False)
             for mint_id in first
         ],
     )
@@ -203,7 +203,7 @@ def test_a_part_of_a_pack_waits_neither_for_lower_tiers_nor_for_what_is_put_off(
     want(job_for("x"), [(ids[0], USER * TIER_STEP), (ids[1], USER * TIER_STEP), (ids[2], BACKGROUND * TIER_STEP)])
     assert sorted(taken(0, 2)) == ids[:2]
     token_queue.record(
-        "me", [LookupOutcome(ids[0], "next", stage=1), LookupOutcome(ids[1], "again", error="x", delay_s=50)]
+        "me", [LookupOutcome(ids[0], "next_source", stage=1), LookupOutcome(ids[1], "retry", error="x", delay_s=50)]
     )
     assert token_queue.next_priority(1, 100) == USER * TIER_STEP
 
@@ -213,9 +213,9 @@ def test_a_part_of_a_pack_is_not_kept_back_for_other_jobs_nor_while_the_source_b
     want(job_for("a"), [(ids[0], USER * TIER_STEP + 9), (ids[1], USER * TIER_STEP + 8)])
     want(job_for("b"), [(ids[2], USER * TIER_STEP)])
     taken(0, 1)
-    token_queue.record("me", [LookupOutcome(ids[0], "next", stage=1)])
+    token_queue.record("me", [LookupOutcome(ids[0], "next_source", stage=1)])
     assert token_queue.next_priority(1, 100) is None
-    assert token_queue.next_priority(1, 100, patient=False) == USER * TIER_STEP + 9
+    assert token_queue.next_priority(1, 100, wait_for_full_batch=False) == USER * TIER_STEP + 9
     taken(0, 1)
     token_queue.record("me", [resolved(ids[1])])
     assert token_queue.next_priority(1, 100) == USER * TIER_STEP + 9  # though the other job's mint is still to come
