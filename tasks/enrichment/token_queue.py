@@ -120,8 +120,8 @@ def _queued_at(stage: int) -> Any:
 def next_priority(stage: int, batch_size: int, *, wait_for_full_batch: bool = True) -> int | None:
     """Return the highest priority of a token that can be looked up now at a stage; None if nothing should be sent.
 
-    At a later stage fewer than `batch_size` tokens wait while tokens of the same jobs, of the same or a higher tier, may
-    still arrive from the stage before; not if `wait_for_full_batch` is False.
+    At a later stage fewer than `batch_size` tokens wait while tokens of the same jobs, of the same or a higher tier,
+    may still arrive from the stage before; not if `wait_for_full_batch` is False.
     """
     free = _queued_at(stage) & _is_free() & _is_due()
     best: int | None = Token.select(Token.priority).where(free).order_by(Token.priority.desc()).limit(1).scalar()
