@@ -98,7 +98,7 @@ def _prepare_templates(app: Flask, settings: Settings) -> None:
     rows.register(app)
     rows.register_evidence(app)
     cells = app.extensions["cells"] = Cells(app.jinja_env, settings)
-    app.jinja_env.globals["ui"].keep(
+    app.jinja_env.globals["ui"].keep(  # type: ignore[attr-defined]
         token_cell=cells.token_cell, token_price=cells.token_price, token_place=cells.token_place
     )
     app.jinja_env.globals.update(

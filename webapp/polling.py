@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from flask import Response, request
+from htmx_flask.requests import HtmxAwareRequest, HtmxHeaders
 
 STOP = 286
 """The status on which htmx swaps the answer in and asks no more."""
@@ -10,9 +13,14 @@ STOP = 286
 POLLED = ("analyses.progress", "analyses.enrichment", "jobs.activity", "jobs.show", "tokens.show")
 
 
+def htmx_headers() -> HtmxHeaders:
+    """Return what htmx sent with this request: `request.htmx`, which Flask's types do not know."""
+    return cast(HtmxAwareRequest, request).htmx
+
+
 def is_poll() -> bool:
     """Whether htmx asks for the part of a page that it keeps fresh (not for a whole page, as on going back)."""
-    htmx = request.htmx
+    htmx = htmx_headers()
     whole = htmx.boosted or htmx.history_restore_request
     return bool(htmx) and not whole and request.endpoint in POLLED
 

@@ -11,6 +11,7 @@ import math
 import time
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TypeGuard, TypeVar
 
 from flask import Flask
 from lucide.jinja import lucide
@@ -21,6 +22,7 @@ from webapp.markup.macros import Macros
 from webapp.markup.words import chance_count, outcome, plain_text, sentence, signed
 
 Number = int | float | Decimal
+N = TypeVar("N", bound=Number)
 
 UNKNOWN = "–"
 MINUS = "\u2212"
@@ -67,13 +69,13 @@ def _rounded(value: Number, digits: int, *, plus: bool = False) -> str:
     return f"{sign}{abs(exact):,f}"
 
 
-def _is_unknown(value: Number | None) -> bool:
-    return value is None or not math.isfinite(value)
+def _is_known(value: N | None) -> TypeGuard[N]:
+    return value is not None and math.isfinite(value)
 
 
 def count(value: int | None) -> str:
     """Write a whole number with its thousands separated ("14,206")."""
-    return UNKNOWN if _is_unknown(value) else _rounded(value, 0)
+    return _rounded(value, 0) if _is_known(value) else UNKNOWN
 
 
 def sol(value: Number | None, digits: int | None = None, signed: bool = False) -> str:
@@ -82,14 +84,14 @@ def sol(value: Number | None, digits: int | None = None, signed: bool = False) -
     8132.4 → "8,132", 147.42 → "147.4", 2.5 → "2.50", 0.0421 → "0.042", smaller ones to two significant digits.
     ``signed`` puts a plus before gains.
     """
-    if _is_unknown(value):
+    if not _is_known(value):
         return UNKNOWN
     if value == 0:
         return "0"
-    return _rounded(value, _sol_digits(abs(value)) if digits is None else digits, plus=signed)
+    return _rounded(value, _sol_digits(abs(float(value))) if digits is None else digits, plus=signed)
 
 
-def _sol_digits(size: Number) -> int:
+def _sol_digits(size: float) -> int:
     """Choose the decimals for an amount: fewer the larger it is, two significant digits below 0.001."""
     for least, digits in ((1_000, 0), (100, 1), (1, 2), (0.001, 3)):
         if size >= least:
@@ -102,7 +104,7 @@ def usd(value: Number | None) -> str:
 
     From 1,000 on without cents, from a million on in millions ("$1.23 m"), from a billion on "$1.23 bn".
     """
-    if _is_unknown(value):
+    if not _is_known(value):
         return UNKNOWN
     sign = MINUS if value < 0 else ""
     return f"{sign}${_dollars(Decimal(str(abs(value))))}"
@@ -138,7 +140,7 @@ def percent(ratio: Number | None, digits: int | None = None) -> str:
     Only what is everything (but for an error of adding floats) is "100 %", and only what is nothing "0 %": a share just
     below is cut off, not rounded up, and one just above nothing reads "< 0.1 %".
     """
-    if _is_unknown(ratio):
+    if not _is_known(ratio):
         return UNKNOWN
     nearly_all = 1 - ADDING_FLOATS < ratio < 1
     value = Decimal(100) if nearly_all else Decimal(str(ratio)) * 100
@@ -158,7 +160,7 @@ def score(value: float | None) -> str:
     "1.00" is kept for wallets that really are the same: what lies between 0.995 and 1 shows 0.99. Differences below
     1e-9 come from adding floats and count as one.
     """
-    if _is_unknown(value):
+    if not _is_known(value):
         return "n/a"
     clamped = clamp(value)
     if 0.995 <= clamped <= 1 - ADDING_FLOATS:
@@ -173,14 +175,14 @@ def clamp(value: float) -> float:
 
 def probability(value: float | None) -> str:
     """Write a p or q value to three decimals, "< 0.001" below that."""
-    if _is_unknown(value):
+    if not _is_known(value):
         return UNKNOWN
     return "< 0.001" if value < 0.001 else _rounded(value, 3)
 
 
 def times(value: float | None) -> str:
     """Write a factor, such as a lift, to one decimal ("7.0 ×")."""
-    return UNKNOWN if _is_unknown(value) else f"{_rounded(value, 1)}{NBSP}×"
+    return f"{_rounded(value, 1)}{NBSP}×" if _is_known(value) else UNKNOWN
 
 
 # Times ----------------------------------------------------------------------------------------------------------
@@ -249,7 +251,7 @@ def duration(seconds: float | None) -> str:
 
     Hours run on to 48 before days begin, because a gap of "30 h" is easier to compare than "1 day 6 h".
     """
-    if _is_unknown(seconds):
+    if not _is_known(seconds):
         return UNKNOWN
     if 0 < seconds < 0.95:
         return f"{_rounded(seconds, 1)}{NBSP}s"
@@ -275,7 +277,7 @@ def _two_units(whole: int, unit: int, large: str, small: str) -> str:
 
 def gap(seconds: float | None) -> str:
     """Write a signed span: "+14 s" (the second came later), "−6 s", "0 s"."""
-    if _is_unknown(seconds):
+    if not _is_known(seconds):
         return UNKNOWN
     text = duration(abs(seconds))
     sign = "" if seconds == 0 else MINUS if seconds < 0 else "+"

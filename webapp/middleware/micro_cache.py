@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 
 from webapp.middleware import request_log
 from webapp.middleware.wsgi import Application, BufferedResponse, Environ, close
+from webapp.polling import htmx_headers
 from webapp.security import csrf
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def cached_for_all(make: Callable[[], Response], *key: Hashable) -> Response:
     `key` names all that the answer depends on beside the request's address and target. It is the same for all readers:
     its forms have no token, which htmx sends as a header.
     """
-    whole = (*key, request.full_path, request.script_root, request.htmx.target)
+    whole = (*key, request.full_path, request.script_root, htmx_headers().target)
     found = _body(whole, make)
     request.environ[MARK] = (found.until, request.endpoint)
     return Response(found.what, mimetype="text/html")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request
+from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template
 from jinja2_fragments.flask import render_block
 
 from tasks.errors import NotFound
@@ -15,6 +15,7 @@ from tasks.settings import current
 from tasks.storage.analyses import by_key
 from tasks.storage.models.analyses import Analysis
 from webapp import json_provider
+from webapp.polling import htmx_headers
 from webapp.urls import Address, Key
 
 
@@ -50,7 +51,7 @@ def render_page(template: str, block: str, *, section: str = "analyses", status:
     """Render a page, or for htmx the block that its target names (`block` when it names none)."""
     context |= {"section": section}
     path = f"pages/{template}.html"
-    htmx = request.htmx
+    htmx = htmx_headers()
     if not htmx or htmx.boosted or htmx.history_restore_request:
         return make_response(render_template(path, **context), status)
     target = (htmx.target or "").replace("-", "_")
@@ -67,7 +68,7 @@ def json_response(shape: Any, status: int = 200) -> Response:
 
 def see_other(url: str) -> Response:
     """Send the reader to another page after a post: 303, or for htmx a header."""
-    if request.htmx:
+    if htmx_headers():
         return make_response("", 204, {"HX-Redirect": url})
     return make_response(redirect(url, 303))
 

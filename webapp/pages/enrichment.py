@@ -16,6 +16,7 @@ from webapp import polling, urls
 from webapp.errors import Problem, wants_json
 from webapp.forms.query import MINT, MOST_MINTS
 from webapp.pages import analysis_of, json_response, render_page, see_other
+from webapp.polling import htmx_headers
 from webapp.presenters import analyses, enrichment, jobs
 from webapp.security import access
 from webapp.urls import back_to
@@ -52,7 +53,7 @@ def show(key: str) -> Response:
 
 
 def _page(analysis: Analysis, shown: Mapping[str, Any]) -> Response:
-    template = "analysis" if request.htmx.target == "tokens-resolved" else "enrichment"
+    template = "analysis" if htmx_headers().target == "tokens-resolved" else "enrichment"
     view = analyses.analysis_view(analysis, ())
     return render_page(template, "enrichment", analysis=view, enrichment=shown, lists=_lists(analysis))
 
@@ -80,7 +81,7 @@ def refresh(key: str) -> Response:
     if wants_json():
         ((shape, _),) = jobs.job_shapes([job_log.job(job_id)], access.viewer(current(), key))
         return json_response(shape, 202)
-    if request.htmx:
+    if htmx_headers():
         return _page(analysis, enrichment.enrichment_view(analysis))
     return see_other(back_to(urls.analysis_url(analysis)))
 

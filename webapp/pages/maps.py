@@ -76,7 +76,8 @@ def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: d
         result=result and analyses.result_view(result),
         which=which,
         kind=kind,
-        **{"places": None, "heat": None, which: view},
+        places=view if which == "places" else None,
+        heat=view if which == "heat" else None,
     )
 
 
@@ -139,7 +140,11 @@ def _scatter(key: str, result_id: int) -> tuple[Sequence[int], int, maps.Scatter
     # Clusters may repeat a colour, so whoever is in one must be there for its number to be read.
     chosen, placed = wallet_lists.on_map(result_id, DOTS_SHOWN)
     spots = results.wallets(result_id, chosen)
-    return tuple(chosen), placed, maps.scatter([(one["x"], one["y"], one["cluster"]) for one in map(spots.get, chosen)])
+    return (
+        tuple(chosen),
+        placed,
+        maps.scatter([(one["x"], one["y"], one["cluster"]) for one in map(spots.__getitem__, chosen)]),
+    )
 
 
 @lru_cache(RESULTS_KEPT)

@@ -47,8 +47,8 @@ def show_metrics() -> Response:
 def show() -> Response:
     """Show the operator the same in tables and small charts."""
     _refuse_strangers()
-    shown = {"watched": operations.view(), "keep_days": current().keep_days}
-    return render_page("operations", "operations", section="operations", **shown)
+    shown, keep_days = operations.view(), current().keep_days
+    return render_page("operations", "operations", section="operations", watched=shown, keep_days=keep_days)
 
 
 @bp.get("/operator")

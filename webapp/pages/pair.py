@@ -19,6 +19,7 @@ from webapp.forms.query import offset_cursor, read_choice, read_limit, read_offs
 from webapp.markup import filters, words
 from webapp.pages import analysis_of, json_response, render_page
 from webapp.pages.pairs import bp
+from webapp.polling import htmx_headers
 from webapp.presenters import charts, pairs, results
 from webapp.presenters.analyses import analysis_view, result_view
 from webapp.presenters.tokens import with_token_views, with_tokens
@@ -134,7 +135,7 @@ def _show_shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Re
     score = read_choice("score", (*SORTS, "overall"), "capital") or "capital"
     row = pair(evidence.shown_result(analysis)["id"], a.position, b.position)
     shown = _pair_view(analysis, a, b, row)
-    if not request.htmx:
+    if not htmx_headers():
         return make_response(redirect(f"{shown['url']}?sort={score}#tokens", 303))
     rows = sorted(evidence.shares(analysis, a, b), key=lambda one: (-(one[score] or 0), -(one["capital"] or 0)))
     return render_page("pair", "shares", pair=shown, shares=_shares(rows, score, row[score]))

@@ -24,6 +24,7 @@ from webapp.exports import csv_export
 from webapp.forms import query
 from webapp.markup.filters import iso
 from webapp.pages import analysis_of, json_response, render_page, see_other
+from webapp.polling import htmx_headers
 from webapp.presenters import behaviour, results, tokens, wallet_table, wallets
 from webapp.presenters.analyses import analysis_view, result_view, shown_result
 from webapp.presenters.pairs import pair_views
@@ -142,8 +143,8 @@ def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
 
 def _trade(row: AuditRow) -> dict[str, Any]:
     """Return a trade for a page: the row of the audit, and how many `tokens` its base units are."""
-    known = row.amount is not None and row.decimals is not None
-    return wallets.audit_row(row) | {"tokens": row.amount / 10**row.decimals if known else None}
+    known = None if row.amount is None or row.decimals is None else row.amount / 10**row.decimals
+    return wallets.audit_row(row) | {"tokens": known}
 
 
 def _head(
@@ -241,6 +242,6 @@ def retry(key: str, address: str) -> Response:
     url = url_for("analyses.show", key=found.key)
     if wants_json():
         return json_response({"id": found.key, "url": url}, 202)
-    if request.htmx and found.key == key:
+    if htmx_headers() and found.key == key:
         return redirect(url_for("analyses.progress", key=key), 303)  # type: ignore[return-value]  # in place
     return see_other(back_to(url) if found.key == key else url)

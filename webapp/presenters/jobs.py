@@ -84,6 +84,7 @@ def _subject_label(shape: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 UNITS = {"sync": "transactions", "enrich": "tokens", "refresh": "tokens", "maintain": "tokens"}
 COMPARING = ("similarity", "provisional")
+HIDDEN_ERROR = "Failed. You do not have access to the reason."
 REFUSED_NEXT = "The analysis goes on without this wallet. Check its address."
 NEXT = {
     "sync": "The analysis goes on without this wallet; it can be read again from the table of wallets.",
@@ -97,17 +98,17 @@ NEXT = {
 
 def describe_outcome(job: Mapping[str, Any]) -> str:
     """Say in words where a job stands, for every state there is; `error` and details where the reader may see them."""
-    return {
-        "queued": lambda: "Waiting for its turn",
-        "running": lambda: _so_far(job),
-        "succeeded": lambda: _done(job),
-        "failed": lambda: (
-            sentence(words.describe_reason(job["error"]) or "")
-            if job["error"]
-            else "It failed; the reason is not yours to see."
-        ),
-        "cancelled": lambda: _detail(job) or "Cancelled",
-    }[job["state"]]()
+    match job["state"]:
+        case "queued":
+            return "Waiting for its turn"
+        case "running":
+            return _so_far(job)
+        case "succeeded":
+            return _done(job)
+        case "failed":
+            return sentence(words.describe_reason(job["error"]) or "") if job["error"] else HIDDEN_ERROR
+        case _:
+            return _detail(job) or "Cancelled"
 
 
 def next_step(job: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ from tasks.storage.models.analyses import Analysis
 from webapp.forms.query import read_choice, read_cluster, read_least, read_limit
 from webapp.intake.addresses import is_address
 from webapp.markup.labels import INSIGHTS
+from webapp.polling import htmx_headers
 from webapp.presenters import results, wallets
 from webapp.presenters.pairs import pair_views
 from webapp.urls import page_url
@@ -163,7 +164,7 @@ def _page_or_first(filters: PairFilters, result: Mapping[str, Any] | None, limit
     try:
         return read_page(filters, result, limit), False
     except pairs.Outdated:
-        if result is None or (request.htmx and not request.htmx.boosted):
+        if result is None or (htmx_headers() and not htmx_headers().boosted):
             return NO_PAIRS, True
         return pairs.counted_page(result["id"], **filters.given, limit=read_limit(limit, MOST_PAIRS)), True
 

@@ -81,7 +81,7 @@ def _head(analysis: Analysis, filters: WalletFilters, sort: str | None, text: st
 
 
 def _url(analysis: Analysis, filters: WalletFilters, **more: Any) -> str:
-    asked_for = {
+    asked_for: dict[str, Any] = {
         "sort": None if filters.sort == "list" else filters.sort,
         "state": filters.state,
         "cluster": filters.cluster,

@@ -24,10 +24,11 @@ def register(app: Flask, settings: Settings) -> None:
     csrf = MaskedCSRF(app)
     app.before_request(_refuse_nul)
     app.before_request(lambda: refuse_forged(csrf))
-    app.after_request(SecurityHeaders(settings, app.jinja_env.globals["asset_version"]))
+    app.after_request(SecurityHeaders(settings, str(app.jinja_env.globals["asset_version"])))
     if settings.proxy_hops:
         hops = settings.proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
 
 
 def _config(settings: Settings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, request
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
@@ -173,6 +173,7 @@ class RequestCounter:
 
 def _redis(url: str) -> RedisStorage:
     """Connect to nothing yet; one try with a short wait, for every request would wait so long."""
-    once = Retry(NoBackoff(), 0)
-    wait = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-    return RedisStorage(url, key_prefix="walletkin", wrap_exceptions=True, retry=once, **wait)
+    # The options are those of redis-py, of which the types of `limits` know the plain ones only.
+    options: dict[str, Any] = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
+    options["retry"] = Retry(NoBackoff(), 0)
+    return RedisStorage(url, key_prefix="walletkin", wrap_exceptions=True, **options)

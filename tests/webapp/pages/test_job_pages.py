@@ -231,7 +231,7 @@ def test_a_job_says_what_it_is_doing_and_what_came_of_it() -> None:
     done = job | {"state": "succeeded", "counts": counts}
     assert jobs.describe_outcome(done) == "70 asked: 66 resolved, 3 without a market, 1 failed"
     assert jobs.describe_outcome(job | {"state": "succeeded"}) == "Nothing to ask for: all were up to date"
-    assert jobs.describe_outcome(job | {"state": "failed"}) == "It failed; the reason is not yours to see."
+    assert jobs.describe_outcome(job | {"state": "failed"}) == "Failed. You do not have access to the reason."
     cancelled = job | {"state": "cancelled", "events": [{"detail": "The analysis has ended."}]}
     assert jobs.describe_outcome(cancelled) == "The analysis has ended."
 
@@ -250,7 +250,7 @@ def test_a_stranger_learns_that_a_job_failed_and_not_why(app: Flask) -> None:
     job_id = failed_job(A)
     page = app.test_client().get(f"/jobs/{job_id}", environ_overrides=REMOTE).text
     assert "The endpoint refused." not in page
-    assert "It failed; the reason is not yours to see." in page
+    assert "Failed. You do not have access to the reason." in page
 
 
 def test_the_log_is_narrowed_to_an_analysis_by_a_form(app: Flask) -> None:
