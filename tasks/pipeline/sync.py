@@ -41,8 +41,8 @@ def rpc_client(job_id: str) -> SolanaClient:
     )
     return SolanaClient(
         endpoint,
-        traits=Capabilities(**rpc_capabilities.load_capabilities(url)),
-        on_traits=lambda learnt: rpc_capabilities.save_capabilities(url, asdict(learnt)),
+        capabilities=Capabilities(**rpc_capabilities.load_capabilities(url)),
+        on_learnt=lambda learnt: rpc_capabilities.save_capabilities(url, asdict(learnt)),
         stop=lambda: not waiters.has_waiters(job_id),
     )
 

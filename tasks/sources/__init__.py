@@ -1,4 +1,4 @@
-"""Reads outside services (Solana RPC, DexScreener, Jupiter) and turns their answers into plain data.
+"""Clients of outside services (Solana RPC, DexScreener, Jupiter), which turn answers into plain data.
 
-It knows no database and no jobs: what fails is raised as a `SourceError` that says whether to try again and when.
+Knows no database and no jobs. A failure is a `SourceError` that says whether and when to retry.
 """

@@ -1,7 +1,6 @@
-"""One HTTP request for JSON, with its faults sorted into temporary and permanent. Tries nothing again and waits for
-nobody: that is the caller's (`solana/batching.py`), as are rate limits (`limits.py`).
+"""One HTTP request for JSON, its faults sorted into temporary and permanent. Callers retry and limit the rate.
 
-Texts of errors never hold an address, because its query or path may carry an API key.
+Error texts never hold a URL, because its query or path may carry an API key.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MEGABYTE = 1024 * 1024
 RETRY_AFTER_CAP_S = 120
 CHUNK_BYTES = 64 * 1024
 LONGEST_INTEGER = 1000
-SECRET_LENGTH = 8  # shorter parts of an address (v1, solana) are words, not keys
+SECRET_LENGTH = 8  # shorter parts of a URL (v1, solana) are words, not keys
 
 # urllib3 logs every path with its query on DEBUG, and with it the API key.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -51,10 +50,7 @@ _REASONS = {403: "403: access is blocked", 413: "413: the request was too large"
 
 
 class HttpError(SourceError):
-    """The service answered with a status that is not a success.
-
-    `status` is that number; `answer` the JSON of the body, or None when there was none to read.
-    """
+    """The service answered with a `status` other than 2xx. `answer`: the JSON of the body, None if unreadable."""
 
     def __init__(
         self,
@@ -71,15 +67,15 @@ class HttpError(SourceError):
         self.answer = answer
 
 
-class TooMuch(SourceError):
-    """The body was over the cap, counted after unpacking. Temporary: asking for less may well succeed."""
+class AnswerTooLarge(SourceError):
+    """The decompressed body exceeded the limit. Temporary: a smaller request may succeed."""
 
 
 class Http:
-    """Asks one service for JSON. Threads may share it: each has its own connections, which stay open between calls.
+    """JSON client of one service. Thread-safe: each thread has its own connections, kept open between calls.
 
-    `source` goes into the errors, `label` begins their sentences. Bodies are read up to `max_bytes`, `timeout` is
-    (seconds to connect, seconds of silence), and a whole answer may take `deadline_s`.
+    `source` is the errors' source, `label` begins their texts. Bodies are read up to `max_bytes`; `timeout` is (seconds
+    to connect, seconds of silence); a whole answer may take `deadline_s`.
     """
 
     def __init__(
@@ -103,9 +99,9 @@ class Http:
     def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """GET `url` and return the parsed JSON, whatever its type.
+        """GET `url` and return the parsed JSON, of any type.
 
-        Raises `HttpError` for a status other than 2xx and `SourceError` for everything else; redirects count as faults.
+        Raises `HttpError` for a status other than 2xx, redirects included, and `SourceError` for any other fault.
         """
         return self._exchange("GET", url, params=params, headers=headers)
 
@@ -146,17 +142,17 @@ class Http:
             fault = self._fault(error)
         finally:
             metrics.add("source_calls", self.source, outcome)
-        # Raised out here, so that the library's error, whose text holds the whole address, is not chained to it.
+        # Raised outside the handler, so that the library's error, whose text holds the whole URL, is not chained.
         raise fault
 
     def _body(self, response: requests.Response, cap: int, until: float) -> bytes:
-        """Read it all, unpacked. `read1` returns what has arrived, so that a trickle cannot outlast the deadline."""
+        """Read and decompress the body. `read1` returns what has arrived, so a trickle cannot outlast the deadline."""
         body = bytearray()
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > cap:
                 message = f"{self.label} answered with more than {cap / MEGABYTE:.3g} MB"
-                raise TooMuch(self.source, message, permanent=False)
+                raise AnswerTooLarge(self.source, message, permanent=False)
             if time.monotonic() > until:
                 raise self._temporary("did not finish its answer in time")
         return bytes(body)
@@ -179,13 +175,13 @@ class Http:
             self.source,
             f"{self.label} answered {text}",
             status=status,
-            answer=self._quietly(response, until),
+            answer=self._error_json(response, until),
             permanent=400 <= status < 500 and status not in (408, 425, 429),
             retry_after_s=retry_after_s(response.headers.get("Retry-After")),
         )
 
-    def _quietly(self, response: requests.Response, until: float) -> object:
-        """The JSON beside a status that says enough alone; None when it cannot be read."""
+    def _error_json(self, response: requests.Response, until: float) -> object:
+        """Return the JSON of an error response; None if unreadable, since the status is enough."""
         try:
             return parse_json(self._body(response, CHUNK_BYTES, until))
         except (SourceError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError):
@@ -209,15 +205,15 @@ class Http:
 
 
 def _outcome(status: int) -> str:
-    """The word under which a call is counted; few, so that a service cannot make more of them."""
+    """Return the label under which a call is counted; a fixed few, so that a service cannot add more."""
     if 200 <= status < 300:
         return "answered"
     return "429" if status == 429 else "refused"
 
 
 def parse_json(body: bytes) -> Any:
-    """Read JSON, also with numbers that are none of JSON's (NaN, 1e400) or of hundreds of digits, so that a bad one
-    does not spoil the rest of an answer. Strings may hold lone surrogates. `ValueError` when it cannot be read.
+    """Parse JSON, also with invalid or huge numbers (NaN, 1e400, hundreds of digits), so that one bad number does not
+    spoil an answer. Strings may hold lone surrogates. `ValueError` if it cannot be parsed.
     """
     try:
         return orjson.loads(body)
@@ -229,12 +225,12 @@ def parse_json(body: bytes) -> Any:
 
 
 def _read_integer(text: str) -> int | float:
-    """Read an integer; infinity instead of one that would take long, or that Python refuses, to be turned into text."""
+    """Return an integer; infinity for one so long that Python refuses to print it, or takes long."""
     return int(text) if len(text) <= LONGEST_INTEGER else math.inf
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date: a wait from 0 to 120 s, None when there is none to read."""
+    """Read a Retry-After header, seconds or an HTTP date, as 0 to 120 s; None if missing or unreadable."""
     if header is None:
         return None
     try:
@@ -244,7 +240,7 @@ def retry_after_s(header: str | None) -> float | None:
 
 
 def host_of(url: str) -> str:
-    """The host of an address, the one part of it that may be shown or logged; "" when it has none."""
+    """Return the host of a URL, the only part that may be shown or logged; "" if it has none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -252,7 +248,7 @@ def host_of(url: str) -> str:
 
 
 def redact(text: str, url: str) -> str:
-    """Take out of `text` what could be a key in `url`: its query values, its user and the long parts of its path."""
+    """Remove from `text` what could be a key in `url`: query values, user, password and long parts of the path."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -268,8 +264,8 @@ def redact(text: str, url: str) -> str:
 HEAD_WITHIN_S = 30.0
 
 
-class _Impatient:
-    """Cuts the connection when the head of an answer takes longer than `HEAD_WITHIN_S`."""
+class _HeadDeadline:
+    """Closes the connection if the head of an answer takes longer than `HEAD_WITHIN_S`."""
 
     sock: Any
 
@@ -278,7 +274,7 @@ class _Impatient:
         timer.daemon = True
         timer.start()
         try:
-            return super().getresponse()  # type: ignore[misc]  # urllib3's, beside which this stands
+            return super().getresponse()  # type: ignore[misc]  # of urllib3's class beside this one
         finally:
             timer.cancel()
 
@@ -287,11 +283,11 @@ class _Impatient:
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Connection(_Impatient, HTTPConnection):
+class _Connection(_HeadDeadline, HTTPConnection):
     pass
 
 
-class _SecureConnection(_Impatient, HTTPSConnection):
+class _SecureConnection(_HeadDeadline, HTTPSConnection):
     pass
 
 
@@ -304,7 +300,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' own adapter, with connections that cut themselves off."""
+    """The adapter of requests, with connections that keep `HEAD_WITHIN_S`."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)

@@ -52,7 +52,7 @@ WELL_KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "7vfCXTUXx5WJV5JADk17DUJ4ksgau7utNKj4b963voxs": ("ETH", "WETH", "Ethereum", "Ether", "Wrapped Ether"),
     }
 )
-"""Mint → its symbol, then what else it is called."""
+"""Mint → its symbol and its other names."""
 
 # Digits that stand for letters, and the strokes that look alike in most typefaces: small l, capital i, one, bar.
 _ALIKE = str.maketrans({"l": "1", "I": "1", "|": "1", "!": "1", "0": "o", "3": "e", "4": "a", "5": "s", "8": "b"})

@@ -1,1 +1,1 @@
-"""Reads a Solana RPC service: what was asked, in which order and how often. Judges nothing of what a wallet did."""
+"""Client of a Solana RPC service: `client.py` → `batching.py` (batches, rate, retries) → `rpc.py` and `parse.py`."""

@@ -1,7 +1,6 @@
-"""What is asked of a Solana RPC service: signatures, transactions, history and holdings of an address. It pages
-nothing and keeps nothing: which page is wanted, and where results go, is the caller's.
+"""The RPC methods used here: signatures, transactions, history and holdings of an address. `pipeline/sync.py` pages.
 
-Methods and parameters after the Solana RPC documentation, getTransactionsForAddress after Helius's (read 2026-11-24).
+Methods and parameters: Solana RPC documentation; getTransactionsForAddress: Helius documentation (read 2026-11-24).
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ COMMITMENT = "confirmed"
 class HistoryPage:
     """One page of getTransactionsForAddress, newest first; `next_token` is None on the last.
 
-    A damaged entry is an item with a permanent error; `unreadable` counts those that do not even tell their signature.
+    A damaged entry is an item with a permanent error; `unreadable` counts entries without a readable signature.
     """
 
     items: list[tuple[SignatureInfo, Transaction | SourceError]]
@@ -46,158 +45,156 @@ class HistoryPage:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What an address holds now: mint → (amount in base units, decimals) without zeros, and lamports beside them."""
+    """What an address holds now: mint → (amount in base units, decimals) without zeros, and its lamports."""
 
     amounts: dict[str, tuple[int, int]]
     lamports: int
 
 
 class SolanaClient:
-    """Asks one endpoint. Make one per job: clients of an endpoint share connections and rate within the process.
+    """Client of one endpoint. Make one per job: clients of an endpoint share connections and rate within the process.
 
-    `traits` is what earlier clients learnt; `on_traits` is told when something was added, so that it can be kept.
-    Once `stop` answers True, methods raise `waiting.Stopped` instead of waiting on. All methods raise `SourceError`;
-    temporary faults were then tried four times, except that a service which wants a pause of more than 10 s is not
-    waited for (`retry_after_s`).
+    `capabilities` are those known from before; `on_learnt` gets them after every addition. Once `stop` returns True,
+    methods raise `Stopped` instead of waiting. All methods raise `SourceError`: temporary faults after four tries, or
+    at once if the service asks for a pause of more than 10 s (`retry_after_s`).
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         *,
-        traits: Capabilities | None = None,
-        on_traits: Callable[[Capabilities], None] | None = None,
+        capabilities: Capabilities | None = None,
+        on_learnt: Callable[[Capabilities], None] | None = None,
         stop: Stop | None = None,
         clock: Clock = CLOCK,
     ):
         self.endpoint = endpoint
-        self.traits = traits if traits is not None else Capabilities()
-        self._on_traits = on_traits
-        self._version = max(endpoint.max_transaction_version, self.traits.transaction_version or 0)
-        self._caller = RpcCaller(endpoint, self.traits, self._tell, stop, clock)
+        self.capabilities = capabilities if capabilities is not None else Capabilities()
+        self._on_learnt = on_learnt
+        self._version = max(endpoint.max_transaction_version, self.capabilities.transaction_version or 0)
+        self._caller = RpcCaller(endpoint, self.capabilities, self._report_learnt, stop, clock)
 
     @property
     def batch_size(self) -> int:
-        """How many transactions one request may ask for: 1 to 100, as the rate and the service allow."""
+        """The number of transactions in one request: 1 to 100, as the rate and the service allow."""
         return self._caller.batch_size
 
     def signatures(
         self, address: str, *, before: str | None = None, until: str | None = None, limit: int = 1000
     ) -> Signatures:
-        """List transactions that name `address`, newest first, failed ones too; both bounds are left out themselves.
+        """List transactions that name `address`, newest first, failed ones included, both bounds excluded.
 
-        With fewer than `limit` (1 to 1000) `listed`, it is the last page. Entries without a readable signature are left
-        out and counted; one at the end of a page is listed again by the next. An unknown address gives an empty list.
-        Raises a permanent `SourceError` for a full page without any signature, for no page can follow it.
+        A page with fewer than `limit` (1 to 1000) `listed` entries is the last. Entries without a readable signature
+        are left out and counted; one at the end of a page is listed again by the next. An unknown address gives an
+        empty list. Raises a permanent `SourceError` for a full page without any signature, because no page can follow it.
         """
         bounds = {"before": before, "until": until}
         options = {"limit": limit, "commitment": COMMITMENT} | {k: v for k, v in bounds.items() if v is not None}
-        page = parse_signatures(self._one(Call("getSignaturesForAddress", [address, options])))
+        page = parse_signatures(self._call_one(Call("getSignaturesForAddress", [address, options])))
         if not page and page.listed >= limit:
             raise SourceError(SOURCE, f"{LABEL} listed {page.listed} signatures, none of them readable", permanent=True)
         return page
 
     def transactions(self, signatures: Sequence[SignatureInfo]) -> dict[str, Transaction | SourceError]:
-        """Fetch transactions: signature → the transaction or the error that it alone met. Empty for none.
+        """Fetch transactions: signature → the transaction or its own error. No signatures give an empty dict.
 
-        Up to `batch_size` go in one request. A transaction that the node does not see yet is a temporary error, and
-        is not asked for again here.
+        Up to `batch_size` go in one request. A transaction that the node does not have yet is a temporary error, which
+        is not retried here.
         """
         wanted = {info.signature: info for info in signatures}
         answered = self._fetch(list(wanted))
-        answered |= self._fetch_newer({s: o for s, o in answered.items() if _is_newer(o)})
+        answered |= self._fetch_newer({s: o for s, o in answered.items() if _is_newer_version(o)})
         return {s: _read_transaction(outcome, wanted[s]) for s, outcome in answered.items()}
 
     def history(self, address: str, *, pagination_token: str | None = None, limit: int = 100) -> HistoryPage:
-        """Fetch a page of an address's transactions, newest first, failed ones too, without listing them before.
+        """Fetch a page of an address's transactions, newest first, failed ones included, without listing them first.
 
-        The service decides how many of `limit` it gives. Entries are read one by one: a damaged one fails alone. Only
-        where `has_history` is True.
+        Call only if `has_history` is True. The service may return fewer than `limit`. A damaged entry fails alone.
         """
         before = self._version
-        outcome = self._ask_history(address, pagination_token, limit)
-        if _is_newer(outcome) and self._offer_version([outcome]):
-            outcome = self._ask_history(address, pagination_token, limit)
-            self._settle_version([outcome], before)
+        outcome = self._request_history(address, pagination_token, limit)
+        if _is_newer_version(outcome) and self._accept_version([outcome]):
+            outcome = self._request_history(address, pagination_token, limit)
+            self._confirm_version([outcome], before)
         page = _read_history(_result(outcome))
         if page.next_token is not None and page.next_token == pagination_token:
             raise SourceError(SOURCE, f"{LABEL} gave the same page of history twice", permanent=False)
         return page
 
     def has_history(self, address: str) -> bool:
-        """Whether the service knows getTransactionsForAddress: asked once about `address`, then remembered.
+        """Whether the service has getTransactionsForAddress: tried once with `address`, then remembered.
 
-        Raises `SourceError` when it cannot tell for now, or when the API key is wrong.
+        Raises `SourceError` if that is unknown for now, or if the API key is wrong.
         """
-        if self.traits.has_history is None:
-            self.traits.has_history = self._probe_history(address)
-            self._tell()
-        return self.traits.has_history
+        if self.capabilities.has_history is None:
+            self.capabilities.has_history = self._probe_history(address)
+            self._report_learnt()
+        return self.capabilities.has_history
 
     def holdings(self, address: str) -> Holdings:
-        """Fetch the token accounts of both token programs and the balance, in one request where batches are taken.
+        """Fetch the token accounts of both token programs and the balance, in one request if the service takes batches.
 
         An unknown address holds nothing: no amounts and 0 lamports.
         """
         programs = (TOKEN_PROGRAM, TOKEN_2022_PROGRAM)
-        calls = [Call("getTokenAccountsByOwner", [address, {"programId": p}, self._reading()]) for p in programs]
+        calls = [Call("getTokenAccountsByOwner", [address, {"programId": p}, self._options()]) for p in programs]
         calls.append(Call("getBalance", [address, {"commitment": COMMITMENT}]))
-        *tokens, balance = [_result(outcome) for outcome in self._caller.ask(calls)]
+        *tokens, balance = [_result(outcome) for outcome in self._caller.call(calls)]
         return Holdings(_merged(parse_holdings(raw) for raw in tokens), parse_balance(balance))
 
-    def _tell(self) -> None:
-        if self._on_traits is not None:
-            self._on_traits(self.traits)
+    def _report_learnt(self) -> None:
+        if self._on_learnt is not None:
+            self._on_learnt(self.capabilities)
 
-    def _one(self, call: Call) -> object:
-        return _result(self._caller.ask([call])[0])
+    def _call_one(self, call: Call) -> object:
+        return _result(self._caller.call([call])[0])
 
-    def _reading(self) -> dict[str, object]:
+    def _options(self) -> dict[str, object]:
         return {"encoding": "jsonParsed", "commitment": COMMITMENT}
 
-    def _reading_transactions(self) -> dict[str, object]:
-        return self._reading() | {"maxSupportedTransactionVersion": self._version}
+    def _transaction_options(self) -> dict[str, object]:
+        return self._options() | {"maxSupportedTransactionVersion": self._version}
 
     def _fetch(self, signatures: Sequence[str]) -> dict[str, Outcome]:
-        calls = [Call("getTransaction", [signature, self._reading_transactions()]) for signature in signatures]
-        return dict(zip(signatures, self._caller.ask(calls), strict=True))
+        calls = [Call("getTransaction", [signature, self._transaction_options()]) for signature in signatures]
+        return dict(zip(signatures, self._caller.call(calls), strict=True))
 
     def _fetch_newer(self, errors: dict[str, Outcome]) -> dict[str, Outcome]:
-        """Ask once more for what was of a newer version. Raises nothing, because the others are there already."""
+        """Request transactions of a newer version again. Raises nothing, because the others have arrived."""
         before = self._version
-        if not errors or not self._offer_version(errors.values()):
+        if not errors or not self._accept_version(errors.values()):
             return {}
         try:
             answered = self._fetch(list(errors))
         except SourceError as fault:
             answered = dict.fromkeys(errors, fault)
-        self._settle_version(answered.values(), before)
+        self._confirm_version(answered.values(), before)
         return answered
 
-    def _offer_version(self, errors: Iterable[Outcome]) -> bool:
-        """Take the version that the errors want, or the next one when they name none; False when we had it already."""
+    def _accept_version(self, errors: Iterable[Outcome]) -> bool:
+        """Accept the version that the errors name, otherwise the next one; False if it is accepted already."""
         wanted = max(rpc.wanted_version(error) or self._version + 1 for error in errors)
         before, self._version = self._version, max(self._version, wanted)
         return self._version > before
 
-    def _settle_version(self, outcomes: Iterable[Outcome], before: int) -> None:
-        """Remember the version just taken when it brought an answer; else go back, for it may have been nonsense."""
+    def _confirm_version(self, outcomes: Iterable[Outcome], before: int) -> None:
+        """Remember the raised version if it brought an answer; otherwise restore `before`."""
         if all(isinstance(outcome, SourceError) for outcome in outcomes):
             self._version = before
             return
-        self.traits.transaction_version = self._version
-        self._tell()
+        self.capabilities.transaction_version = self._version
+        self._report_learnt()
 
-    def _ask_history(self, address: str, token: str | None, limit: int) -> Outcome:
-        options = self._reading_transactions() | {"transactionDetails": "full", "sortOrder": "desc", "limit": limit}
+    def _request_history(self, address: str, token: str | None, limit: int) -> Outcome:
+        options = self._transaction_options() | {"transactionDetails": "full", "sortOrder": "desc", "limit": limit}
         if token is not None:
             options["paginationToken"] = token
-        return self._caller.ask([Call("getTransactionsForAddress", [address, options])])[0]
+        return self._caller.call([Call("getTransactionsForAddress", [address, options])])[0]
 
     def _probe_history(self, address: str) -> bool:
         options = {"transactionDetails": "signatures", "sortOrder": "desc", "limit": 1, "commitment": COMMITMENT}
         try:
-            result = self._one(Call("getTransactionsForAddress", [address, options]))
+            result = self._call_one(Call("getTransactionsForAddress", [address, options]))
         except SourceError as error:
             if not _is_refusal(error):
                 raise
@@ -205,12 +202,12 @@ class SolanaClient:
         return isinstance(result, dict) and isinstance(result.get("data"), list)
 
 
-def _is_newer(outcome: Outcome) -> bool:
+def _is_newer_version(outcome: Outcome) -> bool:
     return isinstance(outcome, RpcError) and outcome.code == rpc.UNSUPPORTED_VERSION
 
 
 def _is_refusal(error: SourceError) -> bool:
-    """Whether a method is missing or locked, in whichever of the many ways services say so."""
+    """Whether a method is missing or locked; services say so in many ways."""
     if isinstance(error, RpcError):
         return error.code not in rpc.TEMPORARY and not rpc.is_throttle(error)
     return isinstance(error, HttpError) and error.permanent and error.status != 401
@@ -244,7 +241,7 @@ def _read_history(raw: object) -> HistoryPage:
 
 
 def _as_listed(entry: object) -> dict[str, object]:
-    """The entry of getSignaturesForAddress that a full transaction stands for; what is missing stays missing."""
+    """Return a full transaction in the shape of a getSignaturesForAddress entry; missing fields stay missing."""
     full = entry if isinstance(entry, dict) else {}
     inner, meta = full.get("transaction"), full.get("meta")
     signatures = inner.get("signatures") if isinstance(inner, dict) else None

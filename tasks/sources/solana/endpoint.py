@@ -1,6 +1,4 @@
-"""Which RPC service is asked, what has been learnt about it, and the connections and rate that all clients of it share.
-Sends nothing.
-"""
+"""An RPC service: its address and rate, its known capabilities, and the connections that its clients share."""
 
 from __future__ import annotations
 
@@ -18,9 +16,9 @@ SOURCE = "solana"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An RPC service as the settings name it. `url` may carry an API key and is therefore left out of its `repr`.
+    """An RPC service from the settings. `url` may carry an API key and is therefore not in the `repr`.
 
-    Members of a batch count singly against `requests_per_s`. `max_bytes` bounds one answer, unpacked.
+    Each call of a batch counts against `requests_per_s`. `max_bytes` limits one answer, decompressed.
     """
 
     url: str = field(repr=False)
@@ -32,10 +30,10 @@ class Endpoint:
 
 @dataclass
 class Capabilities:
-    """What an RPC service was found to be able to do; None is not known. `Traits(**asdict(traits))` gives it back.
+    """What an RPC service can do, as learnt from its answers; None: unknown. Stored as `asdict`.
 
-    `batch_size` 1 means that batches are refused; `has_history` that it knows getTransactionsForAddress;
-    `transaction_version` is the newest version that it asked for.
+    `batch_size` 1: it refuses batches. `has_history`: it has getTransactionsForAddress. `transaction_version`: the
+    newest version that it asked for.
     """
 
     batch_size: int | None = None
@@ -45,7 +43,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Connection:
-    """What all clients of one endpoint in a process share."""
+    """What all clients of an endpoint share within a process."""
 
     http: Http
     limiter: RateLimiter
@@ -56,7 +54,7 @@ _lock = threading.Lock()
 
 
 def connection_for(endpoint: Endpoint, clock: Clock = CLOCK) -> Connection:
-    """Return the process's one line to this address at this rate, opening it when it is the first that asks."""
+    """Return this process's connection to an endpoint, opened on first use."""
     key = (endpoint.url, endpoint.requests_per_s, endpoint.redis_url, endpoint.max_bytes, clock)
     with _lock:
         if key not in _connections:
@@ -65,15 +63,15 @@ def connection_for(endpoint: Endpoint, clock: Clock = CLOCK) -> Connection:
 
 
 def close_connections() -> None:
-    """Close all connections to RPC services and forget them: at the end of a process, and after a fork."""
+    """Close and drop all connections to RPC services: at the end of a process, and after a fork."""
     with _lock:
-        for line in _connections.values():
-            line.http.close()
+        for connection in _connections.values():
+            connection.http.close()
         _connections.clear()
 
 
 def _open(endpoint: Endpoint, clock: Clock) -> Connection:
-    # The name is seen in Redis and in logs, so it holds the host and a digest instead of the address.
+    # The name appears in Redis and in logs, so it holds the host and a digest instead of the address.
     digest = hashlib.sha256(endpoint.url.encode()).hexdigest()[:12]
     name = f"{host_of(endpoint.url)}-{digest}"
     return Connection(

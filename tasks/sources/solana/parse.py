@@ -1,9 +1,9 @@
-"""Answers of a Solana node → plain values, checked to the last field; it sends nothing and knows no trade.
+"""Parses results of a Solana node into plain values and checks every field.
 
-Shapes after the RPC documentation of `getTransaction`, `getSignaturesForAddress`, `getTokenAccountsByOwner` and
-`getBalance` (read 2026-11-24). Every `parse_` function takes the `result` of an answer and raises a permanent
-`SourceError` when it is not what the documentation promises: asking again would give the same. Only lists of signatures
-are read entry by entry, so that a damaged one spoils no other.
+Shapes: RPC documentation of `getTransaction`, `getSignaturesForAddress`, `getTokenAccountsByOwner` and `getBalance`
+(read 2026-11-24). Every `parse_` function takes the `result` of an answer and raises a permanent `SourceError` if it
+differs from the documentation: a retry would give the same. Only lists of signatures are read entry by entry, so that a
+damaged entry affects no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tasks.measures.transaction import TokenBalance, Transaction
 MOST_UNITS = 2**64 - 1
 """The largest amount that one account can hold, of lamports or of a token."""
 MOST_COUNT = 2**63 - 1
-"""The largest slot, index or balance that a database column holds; more lamports than there are."""
+"""The largest slot, index or balance that a database column holds; more than all lamports."""
 LATEST_AT = 253_402_300_799
 """The last second of the year 9999, the latest time that Python can show."""
 MOST_DECIMALS = 255
@@ -32,7 +32,7 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class SignatureInfo:
-    """One entry of a wallet's list of transactions; `block_at` in Unix seconds, None where the node lost it."""
+    """One entry of a wallet's list of transactions; `block_at` in Unix seconds, None if the node lost it."""
 
     signature: str
     slot: int
@@ -42,9 +42,9 @@ class SignatureInfo:
 
 
 class Signatures(list[SignatureInfo]):
-    """A page of a list of signatures, without the `unreadable` entries; `listed` counts all that the node sent.
+    """A page of a list of signatures, without the `unreadable` entries; `listed` counts all entries of the node.
 
-    Whether a page is the last one shows in `listed`, never in the length.
+    `listed`, not the length, shows whether a page is the last.
     """
 
     def __init__(self, infos: Iterable[SignatureInfo] = (), unreadable: int = 0):
@@ -56,8 +56,8 @@ class Signatures(list[SignatureInfo]):
 def parse_transaction(raw: object, signature: str | None = None, block_at: int | None = None) -> Transaction:
     """Read one `getTransaction` result in encoding `json` or `jsonParsed`, of any version that has their shape.
 
-    `signature` is the one that was asked for, checked when given; `block_at` (Unix seconds, from the list of
-    signatures) stands in when the answer has no time. Raises a permanent `SourceError` for anything malformed.
+    `signature` is the requested one, checked if given; `block_at` (Unix seconds, from the list of signatures) replaces
+    a missing time. Raises a permanent `SourceError` for anything malformed.
     """
     answer = _object(raw, "the transaction")
     _check_version(answer.get("version"))
@@ -95,9 +95,9 @@ def parse_signatures(raw: object) -> Signatures:
 def read_entries(entries: Sequence[object]) -> list[SignatureInfo | None]:
     """Read the entries of a list of signatures, newest first, one by one; None for each that cannot be used.
 
-    A signature is enough, for the transaction itself tells the rest: without a verdict it counts as not failed, so that
-    it is fetched; a malformed time or index is None; for a malformed slot the one of the entry above stands in, at the
-    top of the list the one below. Only where no entry has a slot, nothing can be used. Raises nothing.
+    A signature is enough, because the transaction has the rest: without `err` it counts as not failed, so that it is
+    fetched; a malformed time or index is None; a malformed slot becomes that of the entry above, at the top of the list
+    that of the entry below. If no entry has a slot, none can be used. Raises nothing.
     """
     objects = [entry if isinstance(entry, dict) else {} for entry in entries]
     slots = _slots([_readable(entry.get("slot")) for entry in objects])
@@ -107,7 +107,7 @@ def read_entries(entries: Sequence[object]) -> list[SignatureInfo | None]:
 def parse_holdings(raw: object) -> dict[str, tuple[int, int]]:
     """Read a `getTokenAccountsByOwner` result (`jsonParsed`): mint → (amount in base units, decimals).
 
-    Accounts of one mint are summed; mints of which nothing is left are dropped. No account gives an empty dict.
+    Accounts of one mint are summed; mints with a zero amount are dropped. No account gives an empty dict.
     Raises a permanent `SourceError` for anything malformed, such as one mint with two numbers of decimals.
     """
     held: Counter[str] = Counter()
@@ -142,7 +142,7 @@ def _list(value: object, what: str) -> list[Any]:
 
 
 def _integer(value: object, what: str, most: int = MOST_COUNT, least: int = 0) -> int:
-    """Accept a whole number in range; JSON's true and 1.0 are none."""
+    """Return a whole number in range; JSON's true and 1.0 are not whole numbers."""
     if type(value) is not int or not least <= value <= most:
         raise _bad(f"{what} is missing or not a whole number from {least} to {most}")
     return value
@@ -163,7 +163,7 @@ def _address(value: object, what: str) -> str:
 
 
 def _time(value: object, fallback: int | None) -> int:
-    """Read a block time, or take the one that the list of signatures gave."""
+    """Read a block time, or use `fallback`, from the list of signatures."""
     read = _optional(value, "blockTime", LATEST_AT)
     if read is None and fallback is None:
         raise _bad("the transaction has no block time")
@@ -171,14 +171,14 @@ def _time(value: object, fallback: int | None) -> int:
 
 
 def _failed(meta: dict[str, Any]) -> bool:
-    """Say whether a transaction failed; a missing verdict is no success."""
+    """Return whether a transaction failed; without `err` that is unknown, not a success."""
     if "err" not in meta:
         raise _bad("meta does not say whether the transaction failed")
     return meta["err"] is not None
 
 
 def _check_version(version: object) -> None:
-    """Accept `legacy`, any whole number, and none at all (nodes that were not asked about versions)."""
+    """Accept `legacy`, any whole number, and a missing version."""
     if version is not None and version != "legacy":
         _integer(version, "version")
 
@@ -194,7 +194,7 @@ def _own_signature(inner: dict[str, Any], wanted: str | None) -> str:
 
 
 def _keys(message: dict[str, Any], meta: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Give all account keys in the order of the balances, and those that signed."""
+    """Return all account keys in the order of the balances, and those that signed."""
     listed = _list(message.get("accountKeys"), "accountKeys")
     if not listed:
         raise _bad("the transaction has no account keys")
@@ -209,7 +209,7 @@ def _keys(message: dict[str, Any], meta: dict[str, Any]) -> tuple[tuple[str, ...
 def _plain_keys(
     listed: Sequence[object], message: dict[str, Any], meta: dict[str, Any]
 ) -> tuple[list[str], Sequence[str]]:
-    """Read the keys of encoding `json`: the message's own, then those looked up, which some proxies add already."""
+    """Read the keys of encoding `json`: the message's own, then those from lookup tables unless already listed."""
     header = _object(message.get("header"), "header")
     required = _integer(header.get("numRequiredSignatures"), "numRequiredSignatures", len(listed), 1)
     keys = [_address(key, "an account key") for key in listed]
@@ -229,7 +229,7 @@ def _looked_up(loaded: object) -> list[str]:
 
 
 def _parsed_keys(listed: Sequence[object]) -> tuple[list[str], Sequence[str]]:
-    """Read the keys of encoding `jsonParsed`, which already hold the looked-up ones."""
+    """Read the keys of encoding `jsonParsed`, which include those from lookup tables."""
     entries = [_object(entry, "an account key") for entry in listed]
     if not all(isinstance(entry.get("signer"), bool) for entry in entries):
         raise _bad("an account key does not say whether it signed")
@@ -266,7 +266,7 @@ def _token_balance(value: object, name: str, count: int) -> TokenBalance:
 
 
 def _token_amount(value: object) -> tuple[int, int]:
-    """Read an amount, which comes as a string of digits, and its decimals; `uiAmount` is a float and not read."""
+    """Read an amount, a string of digits, and its decimals; `uiAmount` is a float and not read."""
     entry = _object(value, "a token amount")
     digits = _text(entry.get("amount"), _DIGITS, "a token amount")
     return _integer(int(digits), "a token amount", MOST_UNITS), _integer(
@@ -280,12 +280,12 @@ def _check_decimals(balances: Sequence[TokenBalance]) -> None:
 
 
 def _readable(value: object, most: int = MOST_COUNT) -> int | None:
-    """Give a whole number in range, None for anything else."""
+    """Return a whole number in range, None for anything else."""
     return value if type(value) is int and 0 <= value <= most else None
 
 
 def _slots(read: Sequence[int | None]) -> list[int | None]:
-    """Fill gaps from above: a slot that is too high never makes a transaction look like one known already."""
+    """Fill gaps from the entry above: too high a slot never makes a transaction look like a known one."""
     slots, above = [], next((slot for slot in read if slot is not None), None)
     for own in read:
         above = above if own is None else own

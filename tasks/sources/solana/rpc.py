@@ -1,7 +1,6 @@
-"""JSON-RPC as Solana nodes and their vendors speak it: a call's body, and an answer's result or error with its meaning.
-Sends nothing and reads no transaction (`wire.py`).
+"""JSON-RPC as used by Solana nodes and RPC vendors: the body of a call, and the result or error of an answer.
 
-Codes after the Solana RPC documentation and observed vendors' answers, read 2026-11-24.
+`parse.py` reads results. Error codes: Solana RPC documentation and observed vendors' answers, read 2026-11-24.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tasks.sources.solana.endpoint import LABEL, SOURCE
 UNSUPPORTED_VERSION = -32015
 NODE_BEHIND = -32005
 THROTTLES = frozenset({429, NODE_BEHIND, -32429})
-"""Codes that speak of the service as a whole, not of the one call that got them."""
+"""Codes about the whole service, not only the call that got them."""
 TEMPORARY = THROTTLES | {-32004, -32014, -32016, -32019, -32603}
 PERMANENT = frozenset({-32007, -32009, -32010, -32011, -32013, UNSUPPORTED_VERSION, -32600, -32601, -32602, -32700})
 NOT_A_BATCH = frozenset({-32600, -32601, -32602, -32700})
@@ -28,7 +27,7 @@ _SIZE = re.compile(r"too (large|big|many|long)|limit|size|exceed|maxim|at most",
 _THROTTLED = re.compile(r"rate.?limit|too many requests(?! in)|per second|throttl", re.IGNORECASE)
 
 Outcome = Any
-"""The `result` of a call, which may be None, or the `SourceError` that stands in its place."""
+"""The `result` of a call, which may be None, or a `SourceError` in its place."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Call:
     params: Sequence[object]
 
     def body(self, number: int) -> dict[str, object]:
-        """The JSON-RPC object; its answer carries the same `number`."""
+        """Return the JSON-RPC object; its answer carries the same `number`."""
         return {"jsonrpc": "2.0", "id": number, "method": self.method, "params": self.params}
 
 
 class RpcError(SourceError):
-    """The service answered a call with an error object. `code` is None when it named no number."""
+    """The service answered a call with an error object. `code` is None without a number."""
 
     def __init__(self, message: str, *, code: int | None, permanent: bool):
         super().__init__(SOURCE, message, permanent=permanent)
@@ -52,9 +51,7 @@ class RpcError(SourceError):
 
 
 def read_answer(answer: object, url: str) -> Outcome:
-    """Read the answer to one call. Codes that nobody documented count as temporary: a lost transaction is worse than
-    a few questions too many.
-    """
+    """Read the answer to one call. Undocumented codes are temporary: losing a transaction is worse than retries."""
     if isinstance(answer, dict) and answer.get("error") is not None:
         return _read_error(answer["error"], url)
     if isinstance(answer, dict) and "result" in answer:
@@ -63,8 +60,8 @@ def read_answer(answer: object, url: str) -> Outcome:
 
 
 def read_batch(answers: Sequence[object], count: int, url: str) -> list[Outcome]:
-    """Bring the answers to calls 1 to `count` into their order. Unknown and repeated numbers are passed over; a call
-    without an answer gets a temporary error.
+    """Return the outcomes of calls 1 to `count` in order. Unknown and repeated numbers are ignored; a call without an
+    answer gets a temporary error.
     """
     found: dict[int, object] = {}
     for answer in answers:
@@ -75,24 +72,24 @@ def read_batch(answers: Sequence[object], count: int, url: str) -> list[Outcome]
 
 
 def is_throttle(outcome: Outcome) -> bool:
-    """Whether an error object means that the service as a whole has had enough for now."""
+    """Whether an error object means that the service is throttling."""
     return isinstance(outcome, RpcError) and (outcome.code in THROTTLES or bool(_THROTTLED.search(str(outcome))))
 
 
 def refuses_batches(outcome: Outcome) -> bool:
-    """Whether an error object that answers a whole batch is about its being a batch."""
+    """Whether an error object in answer to a batch refuses batches as such."""
     if not isinstance(outcome, RpcError) or is_throttle(outcome):
         return False
     return outcome.code in NOT_A_BATCH or "batch" in str(outcome).lower()
 
 
-def speaks_of_size(outcome: Outcome) -> bool:
-    """Whether an error object says that there was too much in the request."""
+def is_about_size(outcome: Outcome) -> bool:
+    """Whether an error object says that the request was too large."""
     return isinstance(outcome, RpcError) and not is_throttle(outcome) and bool(_SIZE.search(str(outcome)))
 
 
 def wanted_version(error: RpcError) -> int | None:
-    """The transaction version that the text of a -32015 asks for; None when it names none."""
+    """Return the transaction version that the text of a -32015 asks for; None if it names none."""
     match = re.search(r"maxSupportedTransactionVersion\W+(\d{1,3})\b", str(error)) or re.search(
         r"version \(?(\d{1,3})\b", str(error)
     )
@@ -113,9 +110,9 @@ def _read_error(error: object, url: str) -> RpcError:
 
 
 def _is_permanent(code: int) -> bool:
-    """Known codes as documented; beside them -324xx and 4xx, where vendors put HTTP's refusals.
+    """Whether a code is permanent: documented codes, and -324xx and 4xx, which vendors use for HTTP refusals.
 
-    Some vendors throttle with a code that means something else (-32007), so the text is heard before this.
+    Some vendors throttle with a code of another meaning (-32007), so the caller checks the text first.
     """
     if code in TEMPORARY or code in (408, -32408):
         return False
@@ -123,7 +120,7 @@ def _is_permanent(code: int) -> bool:
 
 
 def _shown(message: str, url: str) -> str:
-    """The service's own words on one line and without the key, which some services repeat."""
+    """Return the service's message on one line without the API key, which some services repeat."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message[:2000]).split())
     text = redact(words, url)
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"

@@ -116,7 +116,7 @@ def test_it_splits_what_is_more_than_a_batch(connect: Connect, node: Node, servi
 def test_a_batch_is_as_large_as_rate_and_service_allow(
     connect: Connect, rate: float, known: int | None, size: int
 ) -> None:
-    assert connect(rate, traits=Capabilities(batch_size=known)).batch_size == size
+    assert connect(rate, capabilities=Capabilities(batch_size=known)).batch_size == size
 
 
 def test_a_batch_counts_singly_against_the_rate(connect: Connect, node: Node, clock: FakeClock) -> None:
@@ -150,7 +150,7 @@ def test_it_reads_holdings_in_one_request(connect: Connect, node: Node, service:
 def test_it_reads_holdings_singly_where_batches_are_refused(
     connect: Connect, node: Node, service: ScriptedService
 ) -> None:
-    assert connect(traits=Capabilities(batch_size=1)).holdings(WALLET) == Holdings({}, 42)
+    assert connect(capabilities=Capabilities(batch_size=1)).holdings(WALLET) == Holdings({}, 42)
     assert len(service.requests) == 3
 
 
@@ -273,12 +273,12 @@ def test_a_history_that_turns_in_circles_is_a_fault(connect: Connect, node: Node
 def test_it_asks_once_whether_there_is_history(connect: Connect, node: Node, service: ScriptedService) -> None:
     told: list[dict[str, object]] = []
     node.results["getTransactionsForAddress"] = lambda params: {"data": [], "paginationToken": None}
-    client = connect(on_traits=lambda traits: told.append(asdict(traits)))
+    client = connect(on_learnt=lambda learnt: told.append(asdict(learnt)))
     assert client.has_history(WALLET)
     assert client.has_history(WALLET)
     assert len(service.requests) == 1
     assert told == [{"batch_size": None, "has_history": True, "transaction_version": None}]
-    assert connect(traits=Capabilities(**told[0])).has_history(WALLET)  # type: ignore[arg-type]
+    assert connect(capabilities=Capabilities(**told[0])).has_history(WALLET)  # type: ignore[arg-type]
     assert len(service.requests) == 1
 
 
@@ -305,7 +305,7 @@ def test_a_temporary_error_says_nothing_about_history(connect: Connect, node: No
     client = connect()
     with pytest.raises(SourceError):
         client.has_history(WALLET)
-    assert client.traits.has_history is None
+    assert client.capabilities.has_history is None
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])

@@ -134,7 +134,7 @@ def test_a_blocked_client_gives_up_at_once(connect: Connect, service: ScriptedSe
     assert error.permanent
     assert "blocked" in str(error)
     assert sizes(service) == [3, 0]  # the single call tells that it is not about batches
-    assert client.traits.batch_size is None
+    assert client.capabilities.batch_size is None
 
 
 def test_a_wrong_key_gives_up_at_once(connect: Connect, service: ScriptedService) -> None:
@@ -219,7 +219,7 @@ def test_what_is_there_survives_a_later_fault(connect: Connect, service: Scripte
 def test_too_large_a_batch_is_halved_and_remembered(connect: Connect, node: Node, service: ScriptedService) -> None:
     node.whole = lambda payload: Answer(b"", 413) if isinstance(payload, list) and len(payload) > 30 else None
     told: list[int | None] = []
-    client = connect(on_traits=lambda traits: told.append(traits.batch_size))
+    client = connect(on_learnt=lambda learnt: told.append(learnt.batch_size))
     assert all_there(client.transactions(infos(100)))
     assert sizes(service) == [100, 50, 25, 25, 25, 25]
     assert told == [50, 25]
@@ -241,7 +241,7 @@ def test_a_word_about_size_halves_a_batch_too(
     client = connect()
     assert all_there(client.transactions(infos(16)))
     assert sizes(service) == [16, 8, 8]
-    assert client.traits.batch_size == 8
+    assert client.capabilities.batch_size == 8
 
 
 def test_an_answer_over_the_cap_halves_a_batch(connect: Connect, node: Node, service: ScriptedService) -> None:
@@ -276,7 +276,7 @@ def test_refused_batches_become_single_calls(
 ) -> None:
     node.whole = lambda payload: refusal if isinstance(payload, list) else None
     told: list[dict[str, object]] = []
-    client = connect(on_traits=lambda traits: told.append(asdict(traits)))
+    client = connect(on_learnt=lambda learnt: told.append(asdict(learnt)))
     assert all_there(client.transactions(infos(3)))
     assert sizes(service) == [3, 0, 0, 0]
     assert told == [{"batch_size": 1, "has_history": None, "transaction_version": None}]
@@ -287,7 +287,7 @@ def test_refused_batches_become_single_calls(
 def test_a_dead_service_ends_single_calls_early(connect: Connect, service: ScriptedService) -> None:
     service.answers += [Answer(result(1, transaction("sig0")))]
     service.default = lambda request: Answer({}, 503)
-    found = connect(traits=Capabilities(batch_size=1)).transactions(infos(50))
+    found = connect(capabilities=Capabilities(batch_size=1)).transactions(infos(50))
     assert isinstance(found["sig0"], Transaction)
     assert str(found["sig49"]) == "the RPC service answered 503 four times"
     assert len(service.requests) == 5
@@ -295,7 +295,7 @@ def test_a_dead_service_ends_single_calls_early(connect: Connect, service: Scrip
 
 def test_single_calls_fail_alone(connect: Connect, node: Node) -> None:
     node.item = lambda call: rpc_error(call["id"], -32603) if call["params"][0] == "sig1" else None
-    found = connect(traits=Capabilities(batch_size=1)).transactions(infos(3))
+    found = connect(capabilities=Capabilities(batch_size=1)).transactions(infos(3))
     assert [isinstance(item, Transaction) for item in found.values()] == [True, False, True]
 
 
@@ -320,11 +320,11 @@ def test_a_newer_version_is_offered_and_remembered(
 ) -> None:
     node.item = needs_version(2, text, "sig1", "sig2")
     told: list[int | None] = []
-    client = connect(on_traits=lambda traits: told.append(traits.transaction_version))
+    client = connect(on_learnt=lambda learnt: told.append(learnt.transaction_version))
     assert all_there(client.transactions(infos(4)))
     assert sizes(service) == [4, 2]
     assert told == [2]
-    assert all_there(connect(traits=client.traits).transactions(infos(4)))
+    assert all_there(connect(capabilities=client.capabilities).transactions(infos(4)))
     assert sizes(service) == [4, 2, 4]
 
 
@@ -347,7 +347,7 @@ def test_a_version_that_does_not_help_fails_for_good_and_is_forgotten(
     assert found["sig1"].permanent
     assert isinstance(found["sig2"], Transaction)
     assert sizes(service) == [3, 0]
-    assert client.traits.transaction_version is None
+    assert client.capabilities.transaction_version is None
     client.transactions(infos(1))
     assert service.requests[-1].json["params"][1]["maxSupportedTransactionVersion"] == 1
 
@@ -367,11 +367,11 @@ def test_history_offers_a_newer_version_too(connect: Connect, node: Node) -> Non
     node.item = needs_version(3, wants(3), WALLET)
     client = connect()
     assert len(client.history(WALLET).items) == 1
-    assert client.traits.transaction_version == 3
+    assert client.capabilities.transaction_version == 3
 
 
 def test_a_remembered_version_never_lowers_the_setting(connect: Connect, node: Node, service: ScriptedService) -> None:
-    connect(traits=Capabilities(transaction_version=0)).transactions(infos(1))
+    connect(capabilities=Capabilities(transaction_version=0)).transactions(infos(1))
     assert service.requests[0].json["params"][1]["maxSupportedTransactionVersion"] == 1
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.errors import SourceError
-from tasks.sources.http import Http, HttpError, TooMuch, host_of, redact, retry_after_s
+from tasks.sources.http import AnswerTooLarge, Http, HttpError, host_of, redact, retry_after_s
 from tests.tasks.sources.scripted_service import KEY, Answer, ScriptedService
 
 CAP = 100_000
@@ -147,7 +147,7 @@ def test_it_names_the_kind_of_what_is_not_json(http: Http, service: ScriptedServ
 
 def test_it_refuses_a_body_over_the_cap(http: Http, service: ScriptedService) -> None:
     error = fault(http, service, Answer(["x" * CAP]))
-    assert isinstance(error, TooMuch)
+    assert isinstance(error, AnswerTooLarge)
     assert not error.permanent
     assert "0.0954 MB" in str(error)
 
@@ -155,7 +155,7 @@ def test_it_refuses_a_body_over_the_cap(http: Http, service: ScriptedService) ->
 def test_it_counts_a_body_after_unpacking(http: Http, service: ScriptedService) -> None:
     bomb = gzip.compress(b"[" + b" " * 100 * CAP + b"]")
     assert len(bomb) < CAP
-    assert isinstance(fault(http, service, Answer(bomb, headers={"Content-Encoding": "gzip"})), TooMuch)
+    assert isinstance(fault(http, service, Answer(bomb, headers={"Content-Encoding": "gzip"})), AnswerTooLarge)
 
 
 def test_it_unpacks_a_body(http: Http, service: ScriptedService) -> None:
