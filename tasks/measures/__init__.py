@@ -1,5 +1,5 @@
-"""The pure mathematics of Walletkin: from the balances of a transaction to trades, weights and likeness.
+"""The pure mathematics of Walletkin: from the balances of a transaction to trades, weights and similarity.
 
-Nothing here reads a database, a network, a setting or a clock, and nothing here imports another room: what a
-function needs is handed to it, and the same input gives the same output. `measures.md` says what every number means.
+No database, network, setting or clock, and no import of another package: functions get all input as arguments, and the
+same input gives the same output. `docs/measures.md` defines every number.
 """

@@ -1,7 +1,7 @@
-"""Where a wallet put its capital: SOL values, daily SOL prices, and the one table of weights per mint.
+"""The capital of one wallet: SOL values, daily SOL prices, and the table of weights per mint.
 
-Section 2 of measures.md and the "USD quotes" of section 1. It fetches no price and decides no window: both are
-handed in. How each weight came about is told by `audit`.
+Section 2 of docs/measures.md and the "USD quotes" of section 1. Price and window are arguments; `audit` explains each
+weight.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ USD_UNITS = 10**6
 class Rates:
     """The USD price of one SOL by UTC day (days since 1970-01-01).
 
-    `source` is None when no rate is known. `days` holds the days asked for and those observed, `counts` how many
-    observations each observed day has; a day of `days` without a count took its rate from elsewhere.
+    `source` is None when no rate is known. `days` holds the needed and the observed days, `counts` the number of
+    observations of each observed day; a day of `days` without a count has another day's or the market's rate.
     """
 
     source: Literal["observed", "market"] | None
@@ -34,7 +34,7 @@ class Rates:
     counts: Mapping[int, int]
 
     def on(self, block_at: int) -> float | None:
-        """Give the USD per SOL on the day of a Unix time, None when no rate is known at all."""
+        """Return the USD per SOL on the day of a Unix time, None when no rate is known at all."""
         day = block_at // DAY_S
         if day in self.days:
             return self.days[day]
@@ -43,7 +43,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class AllocationRow:
-    """What one wallet did with one mint inside the window.
+    """One wallet's trades in one mint inside the window.
 
     `bought` and `sold` are base units; `spent_sol` and `received_sol` count priced trades only; `weight` is the share
     of `spent_sol` in the wallet's total, 0 for a mint that was only sold or only bought unpriced. Unix seconds.
@@ -64,11 +64,11 @@ class AllocationRow:
 def sol_usd_days(
     observations: Iterable[tuple[int, int, int]], days_needed: Iterable[int], market: float | None
 ) -> Rates:
-    """Compute the daily SOL price of one analysis from what its own wallets observed.
+    """Compute the daily SOL price of one analysis from the observations of its own wallets.
 
     `observations` are (Unix seconds, 1e-6 USD > 0, lamports > 0). A day's rate is the median of its observations; a
     needed day (since 1970, UTC) without one takes the nearest observed day, the earlier of two; without any
-    observation every day takes `market` (USD per SOL). Without that either, the result has no source and no day.
+    observation every day takes `market` (USD per SOL). Without a market price the result has no source and no day.
     """
     seen: defaultdict[int, list[float]] = defaultdict(list)
     for block_at, usd, lamports in observations:
@@ -83,7 +83,7 @@ def sol_usd_days(
 
 
 def value_sol(quote: Quote | None, quote_amount: int | None, parts: int, block_at: int, rates: Rates) -> float | None:
-    """Give the SOL value of one trade, after the split; None is unpriced."""
+    """Return the SOL value of one trade, after the split; None is unpriced."""
     if quote is None or quote_amount is None:
         return None
     if quote == "SOL":
@@ -93,7 +93,7 @@ def value_sol(quote: Quote | None, quote_amount: int | None, parts: int, block_a
 
 
 def in_window(block_at: int, window_start_at: float | None, window_end_at: float) -> bool:
-    """Say whether a Unix time lies in (start, end]; a start of None is open."""
+    """Return whether a Unix time lies in (start, end]; a start of None is open."""
     return (window_start_at is None or window_start_at < block_at) and block_at <= window_end_at
 
 
@@ -105,10 +105,10 @@ def allocate(
     window_start_at: float | None,
     window_end_at: float,
 ) -> list[AllocationRow]:
-    """Make the allocation table of one wallet: a row per mint that it bought or sold, sorted by mint.
+    """Compute the allocation of one wallet: a row per mint that it bought or sold, sorted by mint.
 
-    Transfers, excluded mints and what lies outside (start, end] are left out. Weights sum to 1 where anything
-    priced was bought; no trade gives an empty list. The order of the movements does not matter.
+    Transfers, excluded mints and movements outside (start, end] do not count. Weights sum to 1 after any priced buy;
+    no trade gives an empty list. The order of the movements does not matter.
     """
     traded: defaultdict[str, list[Movement]] = defaultdict(list)
     for movement in movements:
@@ -140,7 +140,7 @@ def _row(mint: str, trades: Collection[Movement], spent_sol: float, weight: floa
 
 
 def _priced(trades: Iterable[Movement], side: str, rates: Rates) -> float:
-    """Sum the SOL values of one side, unpriced trades left out; the sum is exact, so that order does not matter."""
+    """Sum the SOL values of the priced trades of one side; the sum is exact, so that order does not matter."""
     values = (
         value_sol(trade.quote, trade.quote_amount, trade.parts, trade.block_at, rates)
         for trade in trades
@@ -150,5 +150,5 @@ def _priced(trades: Iterable[Movement], side: str, rates: Rates) -> float:
 
 
 def _nearest(day: int, days: Iterable[int]) -> int:
-    """Give the nearest of some days, the earlier of two."""
+    """Return the nearest of some days, the earlier of two."""
     return min(days, key=lambda candidate: (abs(candidate - day), candidate))

@@ -1,7 +1,7 @@
-"""The allocation of many wallets at once: exactly what `allocation` gives for each of them, from arrays of trades.
+"""The allocation of many wallets at once, from arrays of trades: exactly the rows of `allocation` for each wallet.
 
-Sums are exact, so that they do not depend on the order of the trades. It decides neither window nor exclusions: the
-trades handed in are those that count.
+Section 2 of docs/measures.md. Sums are exact, so that they do not depend on the order of the trades. Window and
+exclusions are applied before: every trade given counts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tasks.measures.allocation import DAY_S, LAMPORTS, USD_UNITS, Rates
 from tasks.measures.arrays import Floats, Integers
 
 NO_QUOTE, SOL, USD = 0, 1, 2
-"""How a trade was paid: of unknown value, in SOL, in dollars of either kind."""
+"""The quote of a trade: unknown, SOL, or dollars of either kind."""
 BUY, SELL = 0, 1
 EXACT_BELOW = 2**53
-"""Whole numbers from here on are not all doubles."""
+"""From here on not every integer is a double."""
 NEVER = 2**62
-"""Unix seconds: the first buy of what was never bought."""
+"""Unix seconds: the first buy of a mint that was never bought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class TradeColumns:
 
 @dataclass(frozen=True, slots=True)
 class Allocations:
-    """A row for each wallet and mint, in their order, as equally long arrays; see `AllocationRow` for their meaning.
+    """A row per wallet and mint, in their order, as equally long arrays with the meaning of `AllocationRow`.
 
     `bought` and `sold` hold Python integers; `first_buy_at` is `NEVER` without a buy.
     """
@@ -68,30 +68,30 @@ class Allocations:
 
 
 def values_sol(quote: Integers, quote_amount: Integers, parts: Integers, time: Integers, rates: Rates) -> Floats:
-    """Give the SOL value of every trade after the split, NaN where it is unpriced.
+    """Return the SOL value of every trade after the split, NaN where it is unpriced.
 
-    `quote` is one of `NO_QUOTE`, `SOL` and `USD`; `quote_amount` is in base units of it.
+    `quote` is one of `NO_QUOTE`, `SOL` and `USD`; `quote_amount` is in its base units.
     """
     units = np.where(quote == SOL, LAMPORTS, USD_UNITS)
     values = quote_amount / (parts * units).astype(np.float64)
     for large in np.flatnonzero(np.abs(quote_amount) >= EXACT_BELOW).tolist():
         values[large] = int(quote_amount[large]) / (int(parts[large]) * int(units[large]))
-    days, place = np.unique(time // DAY_S, return_inverse=True)
+    days, index = np.unique(time // DAY_S, return_inverse=True)
     known = [rates.on(day * DAY_S) for day in days.tolist()]
     daily = np.array([math.nan if rate is None else rate for rate in known], dtype=np.float64)
-    values = np.where(quote == USD, values / daily[place], values)
+    values = np.where(quote == USD, values / daily[index], values)
     values[quote == NO_QUOTE] = np.nan
     return np.asarray(values, dtype=np.float64)
 
 
-def allocate(ledger: TradeColumns) -> Allocations:
-    """Make the allocation rows of every wallet in the ledger; no trade gives empty arrays."""
-    order = np.lexsort((ledger.mint, ledger.wallet))
-    wallet, mint, side, time = (c[order] for c in (ledger.wallet, ledger.mint, ledger.side, ledger.time))
+def allocate(trades: TradeColumns) -> Allocations:
+    """Compute the allocation rows of every wallet; no trade gives empty arrays."""
+    order = np.lexsort((trades.mint, trades.wallet))
+    wallet, mint, side, time = (c[order] for c in (trades.wallet, trades.mint, trades.side, trades.time))
     starts = _starts(wallet, mint)
     if not len(order):
-        return _none()
-    is_buy, amount, value_sol = side == BUY, ledger.amount[order], np.nan_to_num(ledger.value_sol[order], nan=0.0)
+        return _no_rows()
+    is_buy, amount, value_sol = side == BUY, trades.amount[order], np.nan_to_num(trades.value_sol[order], nan=0.0)
     spent_sol = _sums(np.where(is_buy, value_sol, 0.0), starts)
     return Allocations(
         wallet=wallet[starts],
@@ -108,14 +108,14 @@ def allocate(ledger: TradeColumns) -> Allocations:
     )
 
 
-def _none() -> Allocations:
+def _no_rows() -> Allocations:
     whole, real = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float64)
     any_size = np.zeros(0, dtype=object)
     return Allocations(whole, whole, whole, whole, any_size, any_size, real, real, whole, whole, real)
 
 
 def _starts(*columns: NDArray[Any]) -> Integers:
-    """Give the places at which one of the columns changes, the first included."""
+    """Return the positions at which one of the columns changes, the first included."""
     changed = np.zeros(len(columns[0]), dtype=np.bool_)
     changed[:1] = True
     for column in columns:
@@ -124,7 +124,7 @@ def _starts(*columns: NDArray[Any]) -> Integers:
 
 
 def _sums(values: Floats, starts: Integers) -> Floats:
-    """Add up runs of values, rounded once: two numbers are by themselves, more are added by `fsum`."""
+    """Sum runs of values, rounded once: a sum of two numbers is, a longer one uses `fsum`."""
     sums: Floats = np.add.reduceat(values, starts)
     addends = np.add.reduceat((values != 0).astype(np.int64), starts)
     ends = np.append(starts[1:], len(values))

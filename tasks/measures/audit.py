@@ -1,7 +1,6 @@
-"""The capital audit: for every movement of a wallet, whether it counted towards a weight, and why not.
+"""The capital audit: for every movement of a wallet, whether it counts towards a weight, and if not, why.
 
-It recomputes nothing that `allocation` defines (values, window, rates); it shows it row by row (section 2 of
-measures.md).
+Section 2 of docs/measures.md. Values, window and rates are those of `allocation`, shown row by row.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from tasks.measures.trades import Movement, Quote, Side
 
 Reason = Literal["transfer", "failed", "excluded mint", "unpriced", "outside window", "sell"]
 Failed = tuple[str, int, int | None, int | None]
-"""A failed transaction: signature, slot, transaction index, Unix seconds (None where the node lost the time)."""
+"""A failed transaction: signature, slot, transaction index, Unix seconds (None where the node has no time)."""
 
 WEIGHTS_WITHIN = 1e-9
-"""How far from 1 the weights of a wallet may sum."""
+"""The largest distance from 1 of the sum of a wallet's weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One movement or failed transaction as the audit shows it.
+    """One movement or failed transaction of the audit.
 
     `quote_amount` is in base units of the quote, after the split (a fraction where it does not divide evenly).
-    `sol_usd` is the rate used, only for dollar quotes. `value_sol` is None for what has no known value. `reason` is
-    None exactly when the row counted. A failed transaction has no side, mint, amount or decimals.
+    `sol_usd` is the rate used, only for dollar quotes. `value_sol` is None where it is unknown. `reason` is None
+    exactly when the row counts. A failed transaction has no side, mint, amount or decimals.
     """
 
     signature: str
@@ -49,7 +48,7 @@ class AuditRow:
 
 
 class Check(NamedTuple):
-    """The last line of the audit: `ok` when the weights sum to 1, or nothing priced was bought and none has weight."""
+    """The last line of the audit; `ok` as `check` decides."""
 
     weights_sum: float
     spent_sol_total: float
@@ -65,10 +64,10 @@ def audit(
     window_start_at: float | None,
     window_end_at: float,
 ) -> list[AuditRow]:
-    """List every movement and failed transaction of one wallet in the order of the ledger, each with its verdict.
+    """List every movement and failed transaction of one wallet in ledger order, each with its reason or none.
 
-    Takes the same arguments as `allocate`; the values of the rows that counted sum, by mint, to its `spent_sol`.
-    Of several reasons the first in the order of `Reason` is given. Nothing gives an empty list.
+    Takes the arguments of `allocate`; the values of the rows that count sum, by mint, to its `spent_sol`. Of several
+    reasons the first of transfer, excluded mint, outside window, unpriced, sell is given. No input gives an empty list.
     """
     keyed = [(_ledger_key(entry), _failed_row(*entry)) for entry in failed]
     for movement in movements:
@@ -83,8 +82,8 @@ def audit(
 def check(rows: Iterable[AuditRow], weights: Sequence[tuple[str, float, float]]) -> Check:
     """Check a wallet's stored weights, (mint, spent SOL, weight) each, against the rows of its audit.
 
-    In order when the rows that counted add up to what was spent on every mint and the weights sum to 1; no row and no
-    weight are in order.
+    `ok` when the rows that count sum to the SOL spent on every mint, and the weights sum to 1 (to 0 where nothing
+    priced was bought). No row and no weight is ok.
     """
     counted: defaultdict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -102,7 +101,7 @@ def check(rows: Iterable[AuditRow], weights: Sequence[tuple[str, float, float]])
 
 
 def _ledger_key(place: Failed) -> tuple[int, bool, int, str]:
-    """Order by slot, then by the index in it; where that is unknown, last in the slot."""
+    """Order by slot, then by the index in it; unknown indices last."""
     signature, slot, transaction_index, _ = place
     return slot, transaction_index is None, transaction_index or 0, signature
 
@@ -148,7 +147,7 @@ def _movement_row(movement: Movement, rates: Rates, *, excluded: bool, inside: b
 
 
 def _reason(side: Side, *, excluded: bool, priced: bool, inside: bool) -> Reason | None:
-    """Give the first reason why a movement does not count towards a weight, None when it does."""
+    """Return the first reason why a movement does not count towards a weight, None when it does."""
     if side in ("in", "out"):
         return "transfer"
     if excluded:
@@ -161,7 +160,7 @@ def _reason(side: Side, *, excluded: bool, priced: bool, inside: bool) -> Reason
 
 
 def _split(quote_amount: int | None, parts: int) -> int | float | None:
-    """Divide a value in equal parts, in whole base units where that is exact."""
+    """Divide a value into equal parts, as an integer where that is exact."""
     if quote_amount is None:
         return None
     return quote_amount // parts if quote_amount % parts == 0 else quote_amount / parts

@@ -1,7 +1,7 @@
-"""How one wallet trades: how long it holds, what it realised, when it is active, and the style that this amounts to.
+"""How one wallet trades: hold times, realised profit, active hours, and the resulting style.
 
-Section 9 of measures.md, from lots that are sold first in, first out. It derives no trade and prices nothing: the
-trades of the window come with their SOL values, excluded mints left out.
+Section 9 of docs/measures.md, from lots sold first in, first out. The trades given are those of the window without
+excluded mints, with their SOL values.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Literal
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 HOLD_LIMITS_S = (MINUTE_S, 5 * MINUTE_S, 30 * MINUTE_S, 4 * HOUR_S, DAY_S, 7 * DAY_S)
 HOLD_STYLES = ("sniper", "scalper", "momentum", "intraday", "day trader", "swing", "position")
-"""The style of a median hold below each limit, and beyond the last."""
+"""The style of a median hold time below each limit, and beyond the last."""
 SESSION_GAP_S = 2 * HOUR_S
 LEAST_TRADES, LEAST_MINTS = 5, 2
 LAMPORT_DIGITS = 9
-"""A profit that is none to the lamport is rounding error and no win."""
+"""A profit below a lamport is rounding error, not a win."""
 ACCUMULATOR_RATIO, ACCUMULATOR_SOLD = 2.5, 0.3
 
 
@@ -43,9 +43,9 @@ class Trade:
 class Behaviour:
     """The behaviour of one wallet, its fields named as in JSON; None is "not enough data".
 
-    A *closed piece* is what one sell took from one priced lot. `hold_bins` are the shares of closed pieces held under
-    1 min, 5 min, 30 min, 4 h, 24 h, 7 d, and beyond. `realised_profit_sol_by_mint` has the mints of which a closed
-    piece was sold for a known value. `unmatched_sold_share`: the part of all proceeds that belongs to no closed piece.
+    A *closed piece* is the part of one priced lot that one sell took. `hold_bins` are the shares of closed pieces held
+    under 1 min, 5 min, 30 min, 4 h, 24 h, 7 d, and longer. `realised_profit_sol_by_mint` has the mints with a closed
+    piece of known proceeds. `unmatched_sold_share`: the part of all proceeds that belongs to no closed piece.
     """
 
     trades: int
@@ -72,7 +72,7 @@ class Behaviour:
 
 @dataclass(slots=True)
 class _Lot:
-    """What is left of one buy, and the share of it in base units at which it was bought."""
+    """One buy: base units bought and still unsold, and its cost, None where it is unpriced."""
 
     bought_at: int
     amount: int
@@ -80,7 +80,7 @@ class _Lot:
     cost_sol: float | None
 
     def cost(self, amount: int) -> float | None:
-        """Give the cost of a part of the lot, None where the lot is unpriced."""
+        """Return the cost of a part of the lot, None where the lot is unpriced."""
         return None if self.cost_sol is None else self.cost_sol * (amount / self.amount)
 
 
@@ -94,8 +94,8 @@ class _Piece:
 
 
 @dataclass(slots=True)
-class _Book:
-    """The lots of one mint while its trades are walked through."""
+class _Position:
+    """The open lots and closed pieces of one mint while its trades are replayed."""
 
     lots: deque[_Lot] = field(default_factory=deque)
     pieces: list[_Piece] = field(default_factory=list)
@@ -109,7 +109,7 @@ class _Book:
         self.lots.append(_Lot(trade.block_at, trade.amount, trade.amount, trade.value_sol))
 
     def sell(self, trade: Trade) -> None:
-        """Take an amount from the oldest lots; what no lot or an unpriced lot gave is unmatched."""
+        """Take an amount from the oldest lots; what no lot or an unpriced lot covers is unmatched."""
         wanted = trade.amount
         while wanted and self.lots:
             lot = self.lots[0]
@@ -119,20 +119,20 @@ class _Book:
             if not lot.left:
                 self.lots.popleft()
                 self.sold_out |= not self.lots
-        self._leave_out(wanted, trade)
+        self._add_unmatched(wanted, trade)
 
     def profits(self) -> list[float]:
-        """Give what each piece of known proceeds brought above its cost."""
+        """Return the profit of each piece of known proceeds."""
         return [piece.proceeds_sol - piece.cost_sol for piece in self.pieces if piece.proceeds_sol is not None]
 
     def _close(self, lot: _Lot, taken: int, trade: Trade) -> None:
         cost_sol = lot.cost(taken)
         if cost_sol is None:
-            self._leave_out(taken, trade)
+            self._add_unmatched(taken, trade)
         else:
             self.pieces.append(_Piece(trade.block_at - lot.bought_at, cost_sol, _part(trade, taken)))
 
-    def _leave_out(self, amount: int, trade: Trade) -> None:
+    def _add_unmatched(self, amount: int, trade: Trade) -> None:
         proceeds_sol = _part(trade, amount)
         if amount and proceeds_sol is not None:
             self.unmatched_sol.append(proceeds_sol)
@@ -145,27 +145,29 @@ def measure(
 ) -> Behaviour:
     """Measure the behaviour of one wallet from its trades inside the window, given in any order.
 
-    They are walked through by slot and index; where a slot has a trade of unknown index, its buys come first and then
-    signatures decide, because nobody sells what was never bought. `holdings` are base units by mint, None where
-    unknown; `prices_sol` are SOL per *base unit*. `unrealised_profit_sol` is over the mints with an unsold lot, and
-    None too when such a lot is unpriced. `reentry_rate` is the share of all mints traded that were bought again after
-    a sell had used up the last lot; a sell without lots shows nothing to be used up. `realised_profit_sol` is 0 while
-    nothing is sold, but None when nothing sold can be matched. No trade gives zeros and None.
+    Trades are replayed by slot and index; in a slot with an unknown index by buys first, then signature, because a
+    sell needs an earlier buy. `holdings` are base units by mint, None where unknown; `prices_sol` are SOL per *base
+    unit*. `unrealised_profit_sol` covers the mints with an unsold lot (tokens that came by transfer alone have no
+    cost), and is None when such a lot is unpriced. `reentry_rate` is the share of all mints that were bought again
+    after a sell had used up the last lot. `realised_profit_sol` is 0 while nothing is sold, but None when nothing sold
+    can be matched. No trade gives zeros and None.
     """
     ordered = _ordered(trades)
-    books = _books(ordered)
+    positions = _replay(ordered)
     buys = sum(trade.side == "buy" for trade in ordered)
     sells = len(ordered) - buys
     bought, sold = ({trade.mint for trade in ordered if trade.side == side} for side in ("buy", "sell"))
-    pieces = [piece for book in books.values() for piece in book.pieces]
-    profits = {mint: math.fsum(book.profits()) for mint, book in sorted(books.items()) if book.profits()}
+    pieces = [piece for position in positions.values() for piece in position.pieces]
+    profits = {
+        mint: math.fsum(position.profits()) for mint, position in sorted(positions.items()) if position.profits()
+    }
     sessions = _sessions([trade.block_at for trade in ordered])
     median_hold_s = _median([piece.hold_s for piece in pieces])
     return Behaviour(
         trades=len(ordered),
         buys=buys,
         sells=sells,
-        mints=len(books),
+        mints=len(positions),
         mints_both_sides=len(bought & sold),
         buy_sell_ratio=_ratio(buys, sells),
         median_hold_s=median_hold_s,
@@ -173,49 +175,49 @@ def measure(
         hold_bins=_hold_bins(pieces),
         realised_profit_sol=math.fsum(profits.values()) if profits or not sells else None,
         realised_profit_sol_by_mint=profits,
-        unrealised_profit_sol=_unrealised(books, holdings, prices_sol),
-        unmatched_sold_share=_unmatched_share(ordered, books.values()),
+        unrealised_profit_sol=_unrealised(positions, holdings, prices_sol),
+        unmatched_sold_share=_unmatched_share(ordered, positions.values()),
         win_rate=_ratio(sum(round(profit, LAMPORT_DIGITS) > 0 for profit in profits.values()), len(profits)),
         sessions=len(sessions),
         trades_per_session=_ratio(len(ordered), len(sessions)),
         median_session_s=_median(sessions),
         trades_by_hour=_by_hour(ordered),
-        reentry_rate=_ratio(sum(book.bought_again for book in books.values()), len(books)),
-        style=_style(buys, sells, len(books), len(sold), median_hold_s),
+        reentry_rate=_ratio(sum(position.bought_again for position in positions.values()), len(positions)),
+        style=_style(buys, sells, len(positions), len(sold), median_hold_s),
     )
 
 
 def _ordered(trades: Iterable[Trade]) -> list[Trade]:
-    """Sort trades as they happened, as far as that is known."""
+    """Sort trades by time, as far as it is known."""
     given = list(trades)
     unsure = {trade.slot for trade in given if trade.transaction_index is None}
 
-    def place(trade: Trade) -> tuple[int, int, bool, str, str]:
+    def position(trade: Trade) -> tuple[int, int, bool, str, str]:
         index = trade.transaction_index
         known = -1 if index is None or trade.slot in unsure else index
         return trade.slot, known, trade.side == "sell", trade.signature, trade.mint
 
-    return sorted(given, key=place)
+    return sorted(given, key=position)
 
 
-def _books(ordered: Iterable[Trade]) -> dict[str, _Book]:
-    books: defaultdict[str, _Book] = defaultdict(_Book)
+def _replay(ordered: Iterable[Trade]) -> dict[str, _Position]:
+    positions: defaultdict[str, _Position] = defaultdict(_Position)
     for trade in ordered:
-        book = books[trade.mint]
+        position = positions[trade.mint]
         if trade.side == "buy":
-            book.buy(trade)
+            position.buy(trade)
         else:
-            book.sell(trade)
-    return dict(books)
+            position.sell(trade)
+    return dict(positions)
 
 
 def _part(trade: Trade, amount: int) -> float | None:
-    """Give the part of a trade's value that belongs to some of its amount."""
+    """Return the value of a part of a trade's amount."""
     return None if trade.value_sol is None else trade.value_sol * (amount / trade.amount)
 
 
 def _mean_hold(pieces: Collection[_Piece]) -> float | None:
-    """Average the hold times, each weighted by what its piece had cost."""
+    """Return the mean hold time, each piece weighted by its cost."""
     total = math.fsum(piece.cost_sol for piece in pieces)
     return math.fsum(piece.cost_sol * piece.hold_s for piece in pieces) / total if total else None
 
@@ -228,14 +230,16 @@ def _hold_bins(pieces: Collection[_Piece]) -> tuple[float, ...] | None:
 
 
 def _unrealised(
-    books: Mapping[str, _Book], holdings: Mapping[str, int] | None, prices_sol: Mapping[str, float | None] | None
+    positions: Mapping[str, _Position],
+    holdings: Mapping[str, int] | None,
+    prices_sol: Mapping[str, float | None] | None,
 ) -> float | None:
-    """Value what is held of the mints with unsold lots, less what these lots cost."""
+    """Return the value of the holdings in mints with unsold lots, less the cost of these lots."""
     profits = []
-    for mint, book in books.items():
-        if not book.lots:
+    for mint, position in positions.items():
+        if not position.lots:
             continue
-        value, costs = _holding_value(mint, holdings, prices_sol), [lot.cost(lot.left) for lot in book.lots]
+        value, costs = _holding_value(mint, holdings, prices_sol), [lot.cost(lot.left) for lot in position.lots]
         known = [cost for cost in costs if cost is not None]
         if value is None or len(known) < len(costs):
             return None
@@ -246,7 +250,7 @@ def _unrealised(
 def _holding_value(
     mint: str, holdings: Mapping[str, int] | None, prices_sol: Mapping[str, float | None] | None
 ) -> float | None:
-    """Value a holding, which is nothing without a price when nothing is held."""
+    """Return the value of a holding: 0 without a holding, None without a price."""
     if holdings is None:
         return None
     amount, price_sol = holdings.get(mint, 0), (prices_sol or {}).get(mint)
@@ -255,15 +259,15 @@ def _holding_value(
     return None if price_sol is None else amount * price_sol
 
 
-def _unmatched_share(ordered: Iterable[Trade], books: Iterable[_Book]) -> float | None:
+def _unmatched_share(ordered: Iterable[Trade], positions: Iterable[_Position]) -> float | None:
     proceeds = (trade.value_sol for trade in ordered if trade.side == "sell" and trade.value_sol is not None)
-    unmatched = math.fsum(part for book in books for part in book.unmatched_sol)
+    unmatched = math.fsum(part for position in positions for part in position.unmatched_sol)
     total = math.fsum(proceeds)
     return min(1.0, unmatched / total) if total else None
 
 
 def _sessions(times: Sequence[int]) -> list[int]:
-    """Give the length of every session in seconds; a session of one trade is 0 s long."""
+    """Return the length of every session in seconds; a session of one trade is 0 s long."""
     lengths: list[int] = []
     start = last = None
     for at in sorted(times):
@@ -282,7 +286,7 @@ def _by_hour(trades: Iterable[Trade]) -> tuple[int, ...]:
 
 
 def _style(buys: int, sells: int, mints: int, mints_sold: int, median_hold_s: float | None) -> str | None:
-    """Name the style; what is bought much more than sold is accumulated, whatever the few sales held for."""
+    """Return the style; accumulation goes before the hold time of the few sales."""
     if buys + sells < LEAST_TRADES or mints < LEAST_MINTS:
         return "low activity"
     mostly_buys = not sells or buys / sells > ACCUMULATOR_RATIO

@@ -1,8 +1,7 @@
-"""Is it more than chance? How many mints two wallets would share without knowing each other, and which share more.
+"""Is it more than chance? The number of mints that two wallets share by chance, and the pairs that share more.
 
-Section 4 of measures.md, for all pairs at once and in bounded memory: pairs are told apart only by (|T_a|, |T_b|, |S|),
-so p and q are worked out once for each such class. It counts no background itself, and which pairs are kept is decided
-by `keeping`.
+Section 4 of docs/measures.md, for all pairs at once and in bounded memory: p and q depend only on (|T_a|, |T_b|, |S|),
+so they are computed once for each such class. The caller counts the background; `pair_selection` selects pairs.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ Counts = NDArray[np.float32]
 """Numbers of mints, as BLAS multiplies them fastest; whole numbers are exact up to 16 million."""
 
 LEAST_BACKGROUND = 30
-"""With fewer background wallets than this, what is popular is not known well enough to say anything."""
+"""With fewer background wallets popularity is not known well enough."""
 SIGNIFICANT_BELOW = 0.01
 MOST_SIGNIFICANT = 2_000_000
 BLOCK_CELLS = 1_000_000
 """Cells of a block of rows × wallets that are held as a dense array at once."""
 POPULAR_SHARE = 0.05
-"""Mints traded by at least this share of the wallets are counted by a dense product, which is faster from there on."""
+"""Mints traded by at least this share of the wallets are counted by a dense product, which is faster for them."""
 MOST_POPULAR = 1_000
-"""How many mints are held as dense columns at most."""
+"""The largest number of mints held as dense columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """All wallets with a trade that are known here, under the window and the exclusions of the analysis.
+    """The background: all known wallets with a trade, under the window and exclusions of the analysis.
 
-    `wallets` is how many they are, `traded` how many of them traded each mint: first the mints of the analysis, in
+    `wallets` is their number, `traded` the number of them that traded each mint: first the mints of the analysis, in
     the order of its columns, then all others, in any order. Raises ValueError for a count outside [0, `wallets`].
     """
 
@@ -52,7 +51,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Significance:
-    """What chance says of some pairs, as equally long arrays; NaN is "not enough data".
+    """The chance measures of some pairs, as equally long arrays; NaN is "not enough data".
 
     `expected` is the number of mints shared by chance, `lift` the shared mints in multiples of it (NaN where none is
     expected); `p_value` and `q_value` lie in [0, 1].
@@ -68,7 +67,7 @@ class Significance:
 class SignificantPairs:
     """Pairs `wallet_a` < `wallet_b` with a q value below 0.01: smallest q first, then smallest p, then address order.
 
-    `pairs_total` is how many there are; `cut` says that this is more than are listed.
+    `pairs_total` is their number; `cut`: not all of them are listed.
     """
 
     wallet_a: Integers
@@ -85,8 +84,8 @@ class SignificantPairs:
 class _Classes:
     """The classes of pairs that share a mint, smallest p first.
 
-    `key` packs the number of the smaller set size, that of the larger, and |S|; `through` is how many pairs are in
-    this class and those before it.
+    `key` packs the number of the smaller set size, that of the larger, and |S|; `through` is the number of pairs
+    in this class and those before it.
     """
 
     key: Integers
@@ -97,11 +96,11 @@ class _Classes:
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What is expected by chance of the pairs of one analysis; `reason` says why nothing is known, None if it is.
+    """The chance model of one analysis; `reason` is why nothing is known, otherwise None.
 
     `pairs_tested` counts the pairs with a defined `behavioural`, kept or not; it is 0 with a reason. `members` are the
-    wallets of those pairs, `sizes` the distinct numbers of mints that these have, `size_number` the place in `sizes`
-    for each wallet (-1: no member), and `table` the mints expected to be shared, sizes × sizes.
+    wallets of those pairs, `sizes` their distinct numbers of mints, `size_number` the index in `sizes` for each wallet
+    (-1: no member), and `table` the expected shared mints, sizes × sizes.
     """
 
     reason: str | None
@@ -114,9 +113,10 @@ class Chance:
     classes: _Classes
 
     def of_pairs(self, wallet_a: ArrayLike, wallet_b: ArrayLike, shared: ArrayLike) -> Significance:
-        """Say what chance says of pairs of wallet numbers with their |S|, as three equally long arrays.
+        """Return the chance measures of pairs of wallet numbers with their |S|, three equally long arrays.
 
-        All four values are NaN where `behavioural` is undefined and where nothing is known. No pair gives empty arrays.
+        All four are NaN where nothing is known and where a wallet has fewer than three tokens, `lift` included: pairs
+        that share their only token would otherwise lead every list by lift. No pair gives empty arrays.
         """
         numbers_a, numbers_b = (self.size_number[np.asarray(side, dtype=np.int64)] for side in (wallet_a, wallet_b))
         columns = np.full((4, len(numbers_a)), np.nan)
@@ -130,7 +130,7 @@ class Chance:
         return Significance(*columns)
 
     def significant(self, limit: int = MOST_SIGNIFICANT) -> SignificantPairs:
-        """List the pairs with a q value below 0.01, the `limit` first of them; memory is bounded by `limit`."""
+        """List the first `limit` pairs with a q value below 0.01; memory is bounded by `limit`."""
         classes = self.classes
         below = int(np.searchsorted(classes.q_value, SIGNIFICANT_BELOW))
         if below == 0:
@@ -147,7 +147,7 @@ class Chance:
         return SignificantPairs(first[order], second[order], shared[order], pairs_total=total, cut=total > limit)
 
     def _least(self, count: int) -> Counts:
-        """Give for every two set sizes the least |S| among the `count` first classes, infinite where there is none."""
+        """Return for every two set sizes the least |S| among the `count` first classes, infinite without one."""
         least = np.full(self.table.size, np.inf, dtype=np.float32)
         width = int(self.sizes[-1]) + 1
         np.minimum.at(least, self.classes.key[:count] // width, (self.classes.key[:count] % width).astype(np.float32))
@@ -155,7 +155,7 @@ class Chance:
         return np.minimum(table, table.T)
 
     def _list(self, certain: Counts, edge: Counts, room: int) -> tuple[Integers, Integers, Integers]:
-        """List in address order all pairs from `certain` on, and of those from `edge` on the `room` first."""
+        """List in address order all pairs from `certain` on, and the first `room` of those from `edge` on."""
         parts: list[tuple[Integers, ...]] = [(np.zeros(0, dtype=np.int64),) * 3]
         numbers = self.size_number[self.members]
         for start, counts in _shared_blocks(self.presence[self.members]):
@@ -173,7 +173,7 @@ class Chance:
 
 
 def expected(sizes: ArrayLike, background: Population) -> Floats:
-    """Give λ, the number of mints shared by chance, for every two of some set sizes, as sizes × sizes.
+    """Return λ, the number of mints shared by chance, for every two of some set sizes, as sizes × sizes.
 
     No size gives an empty table; all is 0 when no background wallet traded anything.
     """
@@ -181,14 +181,14 @@ def expected(sizes: ArrayLike, background: Population) -> Floats:
     share = traded / max(1, int(traded @ mints))
     included = np.minimum(1.0, np.asarray(sizes, dtype=np.float64)[:, None] * share)
     table = (included * mints) @ included.T
-    # BLAS may sum the two halves differently, and what is said of a pair must not depend on its order.
+    # BLAS may sum the two halves differently, and λ must not depend on the order of a pair.
     return np.asarray(np.triu(table) + np.triu(table, 1).T, dtype=np.float64)
 
 
 def assess(presence: csr_matrix, background: Population) -> Chance:
-    """Work out what chance makes of all pairs of wallets, given as wallets × mints (CSR, an entry for every mint of T).
+    """Compute the chance model of all pairs of wallets, given as wallets × mints (CSR, an entry for every mint of T).
 
-    With fewer than 30 background wallets nothing is known, and the result says why. Fewer than two wallets with
+    With fewer than 30 background wallets nothing is known, and the result has a reason. Fewer than two wallets with
     enough mints leave no pair to test. Raises ValueError when the background lacks mints of the analysis.
     """
     if len(background.traded) < presence.shape[1]:
@@ -212,13 +212,13 @@ def assess(presence: csr_matrix, background: Population) -> Chance:
 def _too_few(background: Population) -> str | None:
     if background.wallets >= LEAST_BACKGROUND:
         return None
-    return f"chance needs {LEAST_BACKGROUND} wallets with trades to compare with, and {background.wallets} are known"
+    return f"chance needs a background of {LEAST_BACKGROUND} wallets with trades; {background.wallets} are known"
 
 
 def _tally(presence: csr_matrix, numbers: Integers, sizes: Integers) -> tuple[Integers, Integers]:
     """Count the pairs of every class that shares a mint, for wallets in the order of their set sizes.
 
-    `numbers` are the places of their set sizes in `sizes`; gives the keys, ascending, and the counts.
+    `numbers` are the indices of their set sizes in `sizes`. Returns the keys, ascending, and the counts.
     """
     keys, pair_counts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for start, counts in _shared_blocks(presence):
@@ -236,7 +236,7 @@ def _tally(presence: csr_matrix, numbers: Integers, sizes: Integers) -> tuple[In
 
 
 def _tally_rows(counts: Counts, others: Integers) -> tuple[Integers, Integers, Integers]:
-    """Count in rows of one set size how often each number of the others' sizes meets each |S| > 0."""
+    """Count, in rows of one set size, the pairs of each of the others' set sizes and each |S| > 0."""
     width = int(counts.max()) + 1
     codes = (counts.astype(np.int64) + (others - others[0]) * width).ravel()
     if (others[-1] - others[0] + 1) * width <= len(codes):
@@ -250,7 +250,7 @@ def _tally_rows(counts: Counts, others: Integers) -> tuple[Integers, Integers, I
 
 
 def _classes(key: Integers, pair_counts: Integers, sizes: Integers, table: Floats, pairs_tested: int) -> _Classes:
-    """Work out p of every class and q by Benjamini–Hochberg over all pairs tested; those that share nothing have 1."""
+    """Compute p of every class, and q by Benjamini–Hochberg over all pairs tested; p is 1 without shared mints."""
     width = sizes[-1] + 1
     p_value = _p_value((key % width).astype(np.float64), table.ravel()[key // width])
     order = np.argsort(p_value)
@@ -260,20 +260,20 @@ def _classes(key: Integers, pair_counts: Integers, sizes: Integers, table: Float
 
 
 def _p_value(shared: Floats, expects: Floats) -> Floats:
-    """Give P(Poisson(λ) ≥ |S|), which is the regularised lower incomplete gamma function of |S| and λ."""
+    """Return P(Poisson(λ) ≥ |S|), which is the regularised lower incomplete gamma function of |S| and λ."""
     p_value: Floats = gammainc(np.maximum(shared, 1.0), expects)
     return np.where(shared > 0, p_value, 1.0)
 
 
 def _q_value(p_value: Floats, classes: _Classes) -> Floats:
-    """Look the q values of p values up; 1 beyond the largest p of pairs that share a mint."""
+    """Return the q values of p values; 1 beyond the largest p of pairs that share a mint."""
     return np.append(classes.q_value, 1.0)[np.searchsorted(classes.p_value, p_value)]
 
 
 def _shared_blocks(presence: csr_matrix) -> Iterator[tuple[int, Counts]]:
     """Count the mints that pairs of wallets share, in blocks of rows from `start` × all wallets from `start` on.
 
-    What lies on and below the diagonal is 0. Popular mints make the sparse product dense, and are counted apart.
+    Entries on and below the diagonal are 0. Popular mints would make the sparse product dense; a dense one counts them.
     """
     traded = np.bincount(presence.indices, minlength=presence.shape[1])
     ones = np.ones(presence.nnz, dtype=np.float32)

@@ -1,7 +1,6 @@
-"""Groups of wallets that hang together: the graph of alike pairs, cut into clusters, and what holds each of them.
+"""Clusters of wallets: communities in the graph of similar pairs, and the edges inside each.
 
-Section 6 of measures.md. It judges no pair (that are `similarity` and the chance of its q value) and names nobody a
-leader; which pairs are kept was decided before.
+Section 6 of docs/measures.md. The pairs given are those kept, with their measures.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from tasks.measures.arrays import Floats, Integers
 from tasks.measures.pair_selection import ranked
 
 TAU = 0.5
-"""The least `overall` of an edge, unless the reader chooses another."""
+"""The default of the least `overall` of an edge."""
 Q_BELOW = 0.01
 """Where chance is known, an edge has a smaller q value than this."""
 LEAST_MEMBERS = 3
 SEED = 0
 ITERATIONS = 30
-"""Most rounds until nothing changes: left to decide that itself (-1), igraph 1.0 goes on for ever on some graphs."""
+"""The largest number of rounds: with n_iterations=-1 igraph 1.0 never returns on some graphs of nine vertices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +46,22 @@ class Cluster:
     edge_weight: Floats
 
     def strongest_edges(self) -> tuple[Integers, Floats, Integers]:
-        """Give for each member the partner of the strongest edge that holds it, its weight, and how many edges do.
+        """Return for each member the partner of its strongest edge inside, that edge's weight, and the number of edges.
 
-        Three arrays in the order of `members`; of equally strong edges the partner with the smallest number counts.
+        Three arrays in the order of `members`; of equally strong edges, the one with the smallest partner.
         """
         ends, partners = np.concatenate([self.edge_a, self.edge_b]), np.concatenate([self.edge_b, self.edge_a])
         weights = np.tile(self.edge_weight, 2)
         order = np.lexsort((partners, -ranked(weights), ends))
         found, first, counts = np.unique(ends[order], return_index=True, return_counts=True)
         strongest = order[first]
-        at = np.searchsorted(found, self.members)  # each member has an edge inside, or it would be none
+        at = np.searchsorted(found, self.members)  # every member has an edge inside
         return partners[strongest][at], weights[strongest][at], counts[at]
 
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """Edges sorted by their ends; `wallets` are the wallets with an edge, ascending, in which ends are places."""
+    """Edges sorted by their ends; `wallets` are the wallets with an edge, ascending; ends are indices in it."""
 
     wallets: Integers
     ends: NDArray[np.int64]
@@ -75,9 +74,9 @@ def find(
     """Find the clusters of at least three among `count` wallets, from kept pairs as equally long arrays.
 
     Every pair is given once, its wallets by number in either order. An edge is a pair with `overall` ≥ `tau` and
-    above 0 (what is not alike at all holds nobody, whatever `tau`) and, where `q_value` is given, q < 0.01; NaN in
-    either is no edge. The order of the pairs does not matter, and the same pairs always give the same clusters. No
-    edge gives an empty list. Raises ValueError for a number that is no wallet.
+    above 0 (even for `tau` 0) and, where `q_value` is given, q < 0.01; NaN in either is no edge. The order of the pairs
+    does not matter, and the same pairs always give the same clusters. No edge gives an empty list. Raises ValueError
+    for a number that is no wallet.
     """
     pairs = np.column_stack([np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)]).reshape(-1, 2)
     if np.any((pairs < 0) | (pairs >= count)):
@@ -93,9 +92,9 @@ def find(
 
 
 def shared_mints(presence: csr_matrix, members: ArrayLike) -> Integers:
-    """Give the columns of `presence` (wallets × mints, CSR, 1 for every mint of T) that all members traded.
+    """Return the columns of `presence` (wallets × mints, CSR, 1 for every mint of T) that all members traded.
 
-    Ascending. No member shares nothing.
+    Ascending; no member gives an empty array.
     """
     rows = np.asarray(members, dtype=np.int64)
     traded = np.bincount(presence[rows].indices, minlength=presence.shape[1]) if len(rows) else np.zeros(0)
@@ -103,27 +102,27 @@ def shared_mints(presence: csr_matrix, members: ArrayLike) -> Integers:
 
 
 def _graph(pairs: NDArray[np.int64], overall: Floats, q_value: ArrayLike | None, tau: float) -> _Graph:
-    """Choose the edges and sort them, because the cut depends on the order in which edges are given."""
+    """Select the edges and sort them, because Leiden depends on their order."""
     scores = ranked(overall)
     chosen = (scores >= tau) & (scores > 0)
     if q_value is not None:
         chosen &= np.asarray(q_value, dtype=np.float64) < Q_BELOW
     ends, weights = np.sort(pairs[chosen], axis=1), overall[chosen]
     order = np.lexsort((ends[:, 1], ends[:, 0]))
-    wallets, places = np.unique(ends[order], return_inverse=True)
-    return _Graph(wallets, places.reshape(-1, 2), weights[order])
+    wallets, indices = np.unique(ends[order], return_inverse=True)
+    return _Graph(wallets, indices.reshape(-1, 2), weights[order])
 
 
 def _communities(graph: _Graph) -> Integers:
-    """Give every wallet of the graph the number of its community, by the Leiden algorithm with modularity."""
+    """Return the community number of every wallet of the graph, by the Leiden algorithm with modularity."""
     if not len(graph.wallets):
         return np.zeros(0, dtype=np.int64)
-    drawn = igraph.Graph(n=len(graph.wallets), edges=graph.ends)
+    leiden_graph = igraph.Graph(n=len(graph.wallets), edges=graph.ends)
     weights, community = graph.weights.tolist(), None
     with _seeded():
         for _ in range(ITERATIONS):
             before = community
-            community = drawn.community_leiden(
+            community = leiden_graph.community_leiden(
                 "modularity", weights=weights, resolution=1, n_iterations=1, initial_membership=before
             ).membership
             if community == before:
@@ -133,7 +132,7 @@ def _communities(graph: _Graph) -> Integers:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Draw igraph's random numbers from a generator of our own; afterwards from `random` again, its default."""
+    """Give igraph a seeded random generator; afterwards `random` again, its default."""
     igraph.set_random_number_generator(random.Random(SEED))
     try:
         yield
@@ -142,7 +141,7 @@ def _seeded() -> Iterator[None]:
 
 
 def _edges_inside(graph: _Graph, community: Integers, groups: int) -> list[Integers]:
-    """Give for every community the numbers of the edges with both ends in it, ascending."""
+    """Return for every community the numbers of the edges with both ends in it, ascending."""
     left, right = community[graph.ends[:, 0]], community[graph.ends[:, 1]]
     inside = np.flatnonzero(left == right)
     inside = inside[np.argsort(left[inside], kind="stable")]

@@ -1,6 +1,6 @@
-"""Where the wallets lie on a plane: their weight vectors, projected on the two directions in which they differ most.
+"""Two coordinates for each wallet: weight vectors projected on the two directions of the largest variance.
 
-Section 8 of measures.md, by scikit-learn's principal components. It draws nothing and groups nothing.
+Section 8 of docs/measures.md, by scikit-learn's principal components.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tasks.measures.arrays import Floats, Integers
 LEAST_WALLETS = 3
 AXES = 2
 NO_VARIANCE = 1e-12
-"""A share of the length of the vectors below which their variance is rounding error."""
+"""Below this share of the vectors' length, variance is rounding error."""
 EQUAL_LOADINGS = 1e-9
-"""Loadings that differ by less are equally large: rounding error does not choose the sign of an axis."""
+"""Loadings that differ by less are equal, so that rounding error does not choose the sign of an axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """The places of all wallets in the order of their numbers; NaN for a wallet without weights.
+    """The coordinates of all wallets in the order of their numbers; NaN for a wallet without weights.
 
-    `explained` is for x and for y the share of the variance that lies along it, each in [0, 1] and the larger first.
+    `explained` is the share of the variance along x and along y, each in [0, 1], the larger first.
     """
 
     x: Floats
@@ -40,19 +40,19 @@ def project(weights: csr_matrix) -> Projection:
     """Project the weight vectors (wallets × mints, CSR, ≥ 0) of the wallets that have weights, each of length 1.
 
     The axes are centred, x is the one of larger variance, and on each the loading of largest size (of equals, that of
-    the first mint) is positive. Wallets that differ along one direction only have y = 0 and explain nothing on it; if
-    all are equal, so is x. Fewer than three wallets with weights: every place is NaN, and nothing is explained.
+    the first mint) is positive. Wallets that differ along one direction only have y = 0, which explains nothing; if
+    all are equal, so is x. With fewer than three wallets with weights all coordinates are NaN and nothing is explained.
     """
     placed = np.flatnonzero(np.asarray(weights.sum(axis=1)).ravel() > 0)
-    places = np.full((weights.shape[0], AXES), np.nan)
+    coordinates = np.full((weights.shape[0], AXES), np.nan)
     explained = np.zeros(AXES)
     if len(placed) >= LEAST_WALLETS:
-        places[placed], explained = _components(_units(weights, placed))
-    return Projection(places[:, 0], places[:, 1], (float(explained[0]), float(explained[1])))
+        coordinates[placed], explained = _components(_units(weights, placed))
+    return Projection(coordinates[:, 0], coordinates[:, 1], (float(explained[0]), float(explained[1])))
 
 
 def _units(weights: csr_matrix, placed: Integers) -> csr_matrix:
-    """Give the vectors of length 1 over the mints that have weight, with empty columns where there are too few.
+    """Return the vectors of length 1 over the mints that have weight, with empty columns where there are too few.
 
     ARPACK finds two components of no fewer than three columns, and columns of zeros change neither.
     """
@@ -63,22 +63,22 @@ def _units(weights: csr_matrix, placed: Integers) -> csr_matrix:
 
 
 def _components(vectors: csr_matrix) -> tuple[NDArray[np.float64], Floats]:
-    """Compute places (wallets × 2) and the shares explained; what only rounding error tells apart is 0."""
+    """Compute coordinates (wallets × 2) and explained shares; variance that is rounding error gives 0."""
     mean = np.asarray(vectors.mean(axis=0)).ravel()
     if 1.0 - mean @ mean <= NO_VARIANCE:
         return np.zeros((vectors.shape[0], AXES)), np.zeros(AXES)
     pca = PCA(n_components=AXES, svd_solver="arpack", random_state=0)
-    # ARPACK asks for many small products, which threads of the linear algebra library only slow down.
+    # ARPACK computes many small products, which BLAS threads only slow down.
     with threadpool_limits(limits=1, user_api="blas"):
-        places = pca.fit_transform(vectors) * _signs(pca.components_)
+        coordinates = pca.fit_transform(vectors) * _signs(pca.components_)
     explained = np.clip(pca.explained_variance_ratio_, 0.0, 1.0)
     flat = explained <= NO_VARIANCE
-    places[:, flat], explained[flat] = 0.0, 0.0
-    return places, explained
+    coordinates[:, flat], explained[flat] = 0.0, 0.0
+    return coordinates, explained
 
 
 def _signs(loadings: NDArray[np.float64]) -> Floats:
-    """Give the sign of the largest loading of every axis (axes × mints)."""
+    """Return the sign of the largest loading of every axis (axes × mints)."""
     sizes = np.abs(loadings)
     largest = np.argmax(sizes >= sizes.max(axis=1, keepdims=True) - EQUAL_LOADINGS, axis=1)
     signs: Floats = np.sign(loadings[np.arange(len(loadings)), largest])

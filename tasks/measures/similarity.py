@@ -1,7 +1,7 @@
-"""How alike two wallets are: the measures of a pair, for all pairs that are kept, and a summary of them.
+"""How similar two wallets are: the measures of a pair, for all kept pairs, and a summary of them.
 
-Section 3 of measures.md, computed with sparse matrices in bounded memory; which pairs are kept is decided by
-`keeping`, and whether a likeness is more than chance is not asked here.
+Section 3 of docs/measures.md, computed with sparse matrices in bounded memory; `pair_selection` decides which pairs are
+kept, `chance` whether a similarity is more than chance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BEHAVIOURAL_SHARE, CAPITAL_SHARE = 0.4, 0.6
 LEAST_MINTS = 3
 """A wallet with fewer mints (for capital: with fewer weighted mints) has not enough data for a measure."""
 ROUNDING = 1e-12
-"""How far outside [0, 1] rounding error may carry a measure."""
+"""The largest rounding error of a measure outside [0, 1]."""
 WEIGHTS_WITHIN = 1e-9
 CHUNK_PAIRS = 50_000
 BINS = 20
@@ -33,7 +33,7 @@ class PortfolioMatrix:
     """The wallets of one analysis, in address order, as sparse matrices (wallets × mints, CSR, sorted indices).
 
     `presence` is 1 for every mint of T, `weights` the weight where it is positive, `holdings` 1 for every mint now
-    held by a wallet whose holdings are known (`holdings_known`, one flag a wallet).
+    held by a wallet with known holdings (`holdings_known`, one flag per wallet).
     """
 
     wallet_count: int
@@ -47,8 +47,8 @@ class PortfolioMatrix:
 class Pairs:
     """Kept pairs as equally long arrays, best `overall` first, unknown ones last, ties by address order.
 
-    `wallet_a` < `wallet_b` are wallet numbers; measures lie in [0, 1], NaN is "not enough data". `cut`: more pairs
-    deserved to be kept than fit. `pairs_total` counts all pairs of the wallets, kept or not.
+    `wallet_a` < `wallet_b` are wallet numbers; measures lie in [0, 1], NaN is "not enough data". `cut`: the limit
+    dropped pairs. `pairs_total` counts all pairs of the wallets, kept or not.
     """
 
     wallet_a: Integers
@@ -71,7 +71,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one shared mint adds to two scores of a pair; None where the score has not enough data."""
+    """The contribution of one shared mint to two scores of a pair; None where the score is unknown."""
 
     contribution_capital: float | None
     contribution_behavioural: float | None
@@ -92,7 +92,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """What the measures need of each wallet: |T|, whether capital is defined, the length of its weights, |held|.
+    """Per wallet: |T|, whether capital is defined, the length of its weights, the number of mints held.
 
     `traded` and `holdings` number the entries of those matrices; `weights` has the weight of each entry of `traded`.
     """
@@ -118,17 +118,18 @@ def build_portfolios(
     """Build the matrices from allocation rows, given as three equally long arrays.
 
     Wallets are numbered in address order, mints in any order. `holdings` has for each wallet the numbers of the
-    mints now held and not excluded, None where unknown; left out, all are unknown. Raises ValueError for a row given
-    twice and for weights that are negative, not finite, or sum neither to 0 nor to 1 within 1e-9. No row is fine.
+    mints now held and not excluded, None where unknown; by default all are unknown. No row gives empty matrices. Raises
+    ValueError for a repeated row and for weights that are negative, not finite, or sum neither to 0 nor to 1 within
+    1e-9.
     """
-    places = (np.asarray(wallet_index, dtype=np.int64), np.asarray(mint_index, dtype=np.int64))
+    positions = (np.asarray(wallet_index, dtype=np.int64), np.asarray(mint_index, dtype=np.int64))
     given = np.asarray(weight, dtype=np.float64)
     shape = (wallet_count, mint_count)
-    presence = _csr(np.ones(len(given)), places, shape)
+    presence = _csr(np.ones(len(given)), positions, shape)
     if presence.nnz != len(given):
         raise ValueError("a wallet has two allocation rows for one mint")
-    _check_weights(given, places[0], wallet_count)
-    weights = _csr(given, places, shape)
+    _check_weights(given, positions[0], wallet_count)
+    weights = _csr(given, positions, shape)
     weights.eliminate_zeros()
     sets: Sequence[Collection[int] | None] = [None] * wallet_count if holdings is None else holdings
     known = np.array([held is not None for held in sets], dtype=np.bool_)
@@ -136,7 +137,7 @@ def build_portfolios(
 
 
 def compare(
-    world: PortfolioMatrix,
+    portfolios: PortfolioMatrix,
     keep: int = 50,
     threshold: float = 0.3,
     all_below: int = 500,
@@ -145,20 +146,21 @@ def compare(
 ) -> Pairs:
     """Compute every measure of every kept pair.
 
-    All pairs are kept of up to `all_below` wallets; of more, the pairs with a positive `overall` that are among the
+    Of up to `all_below` wallets all pairs are kept; of more, the pairs with a positive `overall` that is among the
     `keep` best of one of the two or at least `threshold`, and the pairs of `also` (two arrays of wallet numbers, first
-    < second, each pair once), at most `most` of them all. Fewer than two wallets give empty arrays. Raises
+    < second, each pair once), at most `most` in all. Fewer than two wallets give empty arrays. Raises
     ArithmeticError if a measure leaves [0, 1] by more than rounding error.
     """
-    count, cut = world.wallet_count, False
-    sides = _sides(world)
+    count, cut = portfolios.wallet_count, False
+    sides = _sides(portfolios)
     if count <= all_below:
         first, second = (index.astype(np.int64) for index in np.triu_indices(count, 1))
     else:
-        kept = best_pairs(overall_vectors(world), keep=keep, threshold=threshold, most=most, also=also)
+        kept = best_pairs(overall_vectors(portfolios), keep=keep, threshold=threshold, most=most, also=also)
         first, second, cut = kept.first, kept.second, kept.cut
     parts = [
-        _measures(world, sides, first[run], second[run]) for run in batches(_work(sides, first, second), CHUNK_PAIRS)
+        _measures(portfolios, sides, first[run], second[run])
+        for run in batches(_work(sides, first, second), CHUNK_PAIRS)
     ]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((second, first, np.nan_to_num(-ranked(columns["overall"]), nan=np.inf)))
@@ -166,16 +168,16 @@ def compare(
     return Pairs(first[order], second[order], **sorted_columns, cut=cut, pairs_total=count * (count - 1) // 2)
 
 
-def overall_vectors(world: PortfolioMatrix) -> csr_matrix:
-    """Make a vector for each wallet such that the dot product of two is their `overall` (CSR, sorted indices).
+def overall_vectors(portfolios: PortfolioMatrix) -> csr_matrix:
+    """Return a vector for each wallet such that the dot product of two is their `overall` (CSR, sorted indices).
 
-    It is all zero for a wallet whose `overall` is never known.
+    All zero for a wallet without enough data.
     """
-    sides = _sides(world)
+    sides = _sides(portfolios)
     known = sides.capital_known.astype(np.float64)
-    presence = _scaled(world.presence, known * math.sqrt(BEHAVIOURAL_SHARE) / np.sqrt(np.maximum(sides.sizes, 1)))
+    presence = _scaled(portfolios.presence, known * math.sqrt(BEHAVIOURAL_SHARE) / np.sqrt(np.maximum(sides.sizes, 1)))
     lengths = np.divide(known * math.sqrt(CAPITAL_SHARE), sides.norms, out=np.zeros_like(known), where=sides.norms > 0)
-    vectors = hstack([presence, _scaled(world.weights, lengths)], format="csr")
+    vectors = hstack([presence, _scaled(portfolios.weights, lengths)], format="csr")
     vectors.eliminate_zeros()
     return vectors
 
@@ -197,9 +199,9 @@ def contributions(weights_a: Mapping[str, float], weights_b: Mapping[str, float]
 
 
 def summary(pairs: Pairs) -> Summary:
-    """Summarise kept pairs; what has not enough data is left out of counts, median and histogram.
+    """Summarise kept pairs; unknown scores count in no count, median or histogram.
 
-    Counts are of scores strictly over 0.5; without any known `overall` the median is None.
+    Counts are of scores strictly over 0.5; the median is None without a known `overall`.
     """
     overall = pairs.overall[~np.isnan(pairs.overall)]
     bins = np.minimum(np.floor(ranked(overall * BINS)), BINS - 1).astype(np.int64)
@@ -215,14 +217,14 @@ def summary(pairs: Pairs) -> Summary:
 
 
 def clamp(scores: Floats) -> Floats:
-    """Take rounding error off scores in [0, 1], NaN left as it is; raise ArithmeticError where it is more than that."""
+    """Clip scores to [0, 1], NaN unchanged. Raises ArithmeticError beyond rounding error."""
     if np.any((scores < -ROUNDING) | (scores > 1 + ROUNDING)):
         raise ArithmeticError("a measure lies outside [0, 1]")
     return np.clip(scores, 0.0, 1.0)
 
 
-def _csr(values: Floats, places: tuple[Integers, Integers], shape: tuple[int, int]) -> csr_matrix:
-    matrix = csr_matrix((values, places), shape=shape)
+def _csr(values: Floats, positions: tuple[Integers, Integers], shape: tuple[int, int]) -> csr_matrix:
+    matrix = csr_matrix((values, positions), shape=shape)
     matrix.sort_indices()
     return matrix
 
@@ -242,27 +244,27 @@ def _holdings_matrix(holdings: Iterable[Collection[int] | None], shape: tuple[in
     return _csr(np.ones(len(mints)), (wallets, mints), shape)
 
 
-def _sides(world: PortfolioMatrix) -> _Sides:
-    sizes, weighted = np.diff(world.presence.indptr), np.diff(world.weights.indptr)
-    wallets = np.repeat(np.arange(world.wallet_count), sizes)
+def _sides(portfolios: PortfolioMatrix) -> _Sides:
+    sizes, weighted = np.diff(portfolios.presence.indptr), np.diff(portfolios.weights.indptr)
+    wallets = np.repeat(np.arange(portfolios.wallet_count), sizes)
     return _Sides(
         sizes=sizes.astype(np.float64),
         capital_known=(sizes >= LEAST_MINTS) & (weighted >= LEAST_MINTS),
-        norms=np.sqrt(_row_sums(world.weights.power(2))),
-        held=np.diff(world.holdings.indptr).astype(np.float64),
-        traded=numbered(world.presence),
-        weights=values_at(world.weights, wallets, world.presence.indices),
-        holdings=numbered(world.holdings),
+        norms=np.sqrt(_row_sums(portfolios.weights.power(2))),
+        held=np.diff(portfolios.holdings.indptr).astype(np.float64),
+        traded=numbered(portfolios.presence),
+        weights=values_at(portfolios.weights, wallets, portfolios.presence.indices),
+        holdings=numbered(portfolios.holdings),
     )
 
 
 def _work(sides: _Sides, a: Integers, b: Integers) -> Integers:
-    """How many entries are looked at for each pair."""
+    """Return the number of matrix entries to read for each pair."""
     mints, held = (np.minimum(sizes[a], sizes[b]) for sizes in (sides.sizes, sides.held))
     return np.maximum(mints, held).astype(np.int64)
 
 
-def _measures(world: PortfolioMatrix, sides: _Sides, a: Integers, b: Integers) -> dict[str, NDArray[Any]]:
+def _measures(portfolios: PortfolioMatrix, sides: _Sides, a: Integers, b: Integers) -> dict[str, NDArray[Any]]:
     """Compute the columns of `Pairs` for some pairs of wallet numbers."""
     pair, at_a, at_b = shared_entries(sides.traded, a, b)
     weights_a, weights_b = sides.weights[at_a], sides.weights[at_b]
@@ -285,18 +287,18 @@ def _measures(world: PortfolioMatrix, sides: _Sides, a: Integers, b: Integers) -
         "coverage_a": summed(weights_a),
         "coverage_b": summed(weights_b),
         "overall": clamp(BEHAVIOURAL_SHARE * behavioural + CAPITAL_SHARE * capital),
-        "holdings": _holdings_measure(world, sides, a, b),
+        "holdings": _holdings_measure(portfolios, sides, a, b),
     }
 
 
-def _holdings_measure(world: PortfolioMatrix, sides: _Sides, a: Integers, b: Integers) -> Floats:
+def _holdings_measure(portfolios: PortfolioMatrix, sides: _Sides, a: Integers, b: Integers) -> Floats:
     both = np.bincount(shared_entries(sides.holdings, a, b)[0], minlength=len(a))
     either = sides.held[a] + sides.held[b] - both
-    return _where(world.holdings_known[a] & world.holdings_known[b] & (either > 0), both, either)
+    return _where(portfolios.holdings_known[a] & portfolios.holdings_known[b] & (either > 0), both, either)
 
 
 def _where(known: NDArray[np.bool_], scores: Floats | Integers, divisor: Floats | float = 1.0) -> Floats:
-    """Divide and clamp where a measure is defined, NaN elsewhere."""
+    """Divide and clamp where a measure is known, NaN elsewhere."""
     return clamp(np.divide(scores, divisor, out=np.full(len(scores), np.nan), where=known))
 
 

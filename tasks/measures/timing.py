@@ -1,7 +1,7 @@
-"""Who trades with whom, and who first: how often the trades of a pair fall together, and how often by chance.
+"""Who trades with whom, and who first: the matched trades of a pair, and the matches expected by chance.
 
-Section 5 of measures.md for given pairs; the matching itself is `matching`'s, and what deserves a sentence is decided
-elsewhere. Wallets and mints are numbers, sides 0 (buy) and 1 (sell), times Unix seconds.
+Section 5 of docs/measures.md for given pairs; `matching` has the matching itself. Wallets and mints are numbers, sides
+0 (buy) and 1 (sell), times Unix seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import pdtrc
 
 from tasks.measures.arrays import Floats, Integers
-from tasks.measures.density import TradeDensity, distinct
+from tasks.measures.density import distinct
 from tasks.measures.matching import (
     Histories,
     Shared,
@@ -27,20 +27,7 @@ from tasks.measures.matching import (
 )
 
 CHUNK_TRADES = 500_000
-"""Trades of both wallets of all pairs that are set against each other at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrowdSample:
-    """The trades of all wallets ever synced, the analysis's own included, as equally long arrays of integers.
-
-    Mints are numbered as in `Trades`; wallets may be numbered in another way.
-    """
-
-    wallet: Integers
-    mint: Integers
-    side: Integers
-    time: Integers
+"""Trades of both wallets of all pairs matched at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,7 @@ class Timing:
 
     `matched_mints` counts the mints with a match, `same_slot` the matches in one slot. `matched_share` is NaN without
     a shared mint, `median_lag_s` (positive: a first) without a match. `leader` is 1 where a is first in more matches,
-    2 where b is, else 0 and `lead_share` NaN. `expected` is the number of matches by chance (λ); where it is 0,
+    2 where b is, otherwise 0 and `lead_share` NaN. `expected` is the number of matches by chance (λ); where it is 0,
     `timing_p_value` is NaN.
     """
 
@@ -69,9 +56,9 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class TradeMatch:
-    """One match: the positions of both trades in the arrays given, time_b − time_a, and who was first.
+    """One match: the positions of both trades in the arrays given, time_b − time_a, and the first wallet.
 
-    `leader` is 1 for a, 2 for b, 0 where neither was first or it is not known.
+    `leader` is 1 for a, 2 for b, 0 where neither was first or the order is unknown.
     """
 
     trade_a: int
@@ -81,24 +68,14 @@ class TradeMatch:
     leader: int
 
 
-def crowd_shares(trades: Trades, background: CrowdSample, window_s: int) -> Floats:
-    """Compute f for every trade: how likely it is that another trade of its mint and side falls within the window.
+def measure(trades: Trades, density: Floats, a: ArrayLike, b: ArrayLike, window_s: int) -> Timing:
+    """Measure the timing of the pairs `a[i]`, `b[i]` of two different wallets; `density` is f of each trade.
 
-    In [0, 1]; a mint that is not in the background gives 1, no trade an empty array.
-    """
-    crowd = TradeDensity(trades, window_s)
-    crowd.add(background.wallet, background.mint, background.side, background.time)
-    return crowd.shares()
-
-
-def measure(trades: Trades, crowd: Floats, a: ArrayLike, b: ArrayLike, window_s: int) -> Timing:
-    """Measure the timing of the pairs `a[i]`, `b[i]` of two different wallets, `crowd` being what `crowding` gives.
-
-    Exchanging a and b changes the sign of the lag, and leader 1 to 2, and nothing else. No pair gives empty arrays.
+    Exchanging a and b changes the sign of the lag and leader 1 to 2, and nothing else. No pair gives empty arrays.
     Memory is bounded by `CHUNK_TRADES`, or by the trades of the two busiest wallets.
     """
     first, second = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-    histories = build_histories(trades, crowd, int(max(first.max(initial=-1), second.max(initial=-1))) + 1)
+    histories = build_histories(trades, density, int(max(first.max(initial=-1), second.max(initial=-1))) + 1)
     volume = np.bincount(trades.wallet, minlength=histories.rows.shape[0])
     chunk = np.cumsum(volume[first] + volume[second] + 1) // CHUNK_TRADES
     bounds = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(first)]
@@ -140,7 +117,7 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[TradeMatc
 
 
 def _lead(a: Trades, b: Trades) -> Integers:
-    """Tell which trade of each match was first: 1 a, −1 b, 0 in one place or, within a slot, not known."""
+    """Return which trade of each match was first: 1 a, −1 b, 0 for one transaction or an unknown order in a slot."""
     known = (a.index >= 0) & (b.index >= 0)
     by_index = np.where(known, np.sign(b.index - a.index), 0)
     return np.where(a.slot == b.slot, by_index, np.sign(b.slot - a.slot))
@@ -172,20 +149,20 @@ def _timing(histories: Histories, a: Integers, b: Integers, window_s: int) -> di
 
 
 def _totals(histories: Histories, shared: Shared, pairs: int) -> tuple[Floats, Floats]:
-    """Give λ, to which every shared mint and side adds, and the trades on shared mints of the one that has fewer."""
+    """Return λ over all shared mints and sides, and the smaller number of trades on shared mints of the two."""
     count_a, count_b = (histories.count.take(row, axis=0) for row in (shared.row_a, shared.row_b))
-    crowd_a, crowd_b = (histories.crowd.take(row, axis=0) for row in (shared.row_a, shared.row_b))
-    # A side that one of the wallets lacks adds nothing, for its count is 0.
-    meetings = np.minimum((count_b * crowd_a + count_a * crowd_b) / 2, np.minimum(count_a, count_b))
+    density_a, density_b = (histories.density.take(row, axis=0) for row in (shared.row_a, shared.row_b))
+    # A side without trades of one wallet adds nothing, since its count is 0.
+    expected_matches = np.minimum((count_b * density_a + count_a * density_b) / 2, np.minimum(count_a, count_b))
     # NumPy is slow at sums along an axis of two.
     expected, all_a, all_b = (
-        sums(shared.pair, sides[:, 0] + sides[:, 1], pairs) for sides in (meetings, count_a, count_b)
+        sums(shared.pair, both[:, 0] + both[:, 1], pairs) for both in (expected_matches, count_a, count_b)
     )
     return expected, np.minimum(all_a, all_b)
 
 
 def _medians(pairing: Integers, lags: Integers, matched: Integers) -> Floats:
-    # One sort of keys that hold pair and lag: faster than `np.lexsort`.
+    # One sort of keys of pair and lag is faster than `np.lexsort`.
     least, width = int(lags.min(initial=0)), int(lags.max(initial=0)) - int(lags.min(initial=0)) + 1
     ordered = np.append(np.sort(pairing * width + lags - least) % width + least, 0)
     start = np.cumsum(matched) - matched

@@ -1,7 +1,7 @@
-"""What a transaction means for a wallet: the trades it made, what moved without one, and the SOL price it saw.
+"""The trades and transfers of a wallet in one transaction, and the SOL price observed there.
 
-Everything is read from balance changes in integers (section 1 of measures.md), so that every exchange, router and bot
-is covered alike; no instruction of any program is looked at, and no value is turned into SOL here (`allocation` does).
+Section 1 of docs/measures.md: from integer balance changes alone, so that every exchange, router and bot is covered
+alike; no instruction is read, and values stay in their quote (`allocation` converts them to SOL).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Quote = Literal["SOL", "USDC", "USDT"]
 Value = tuple[Quote, int]
 
 SOL_DUST = 10_000
-"""Lamports: SOL that moved the other way by no more than this paid for nothing."""
+"""Lamports: SOL that moved the opposite way by at most this is no payment."""
 MOST_RENT = 10_000_000
-"""Lamports: a larger deposit into a new account of somebody else is a payment, not rent."""
+"""Lamports: a larger deposit into another owner's new account is a payment, not rent."""
 ROUTE_SOL_LEAST = 10_000
-"""Lamports: the smallest gain and loss that show SOL passing through a route."""
+"""Lamports: the smallest gain and loss of SOL that passes through a route."""
 ROUTE_USD_LEAST = 1
 OBSERVED_SOL_LEAST = 10_000_000
-"""Lamports: a rate is observed only where more SOL than this changed hands."""
+"""Lamports: a rate is observed only where more SOL than this moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """All that one transaction says about one wallet; movements are sells before buys, by mint."""
+    """The result for one wallet and transaction; movements are sells before buys, by mint."""
 
     movements: tuple[Movement, ...]
     observation: Observation | None
@@ -82,9 +82,9 @@ class _Changes:
 
 
 def derive(transaction: Transaction, wallet: str) -> Derived:
-    """Read one transaction for one wallet, steps 1 to 8 of section 1 of measures.md.
+    """Derive the movements of one wallet in one transaction: steps 1 to 8 of section 1 of docs/measures.md.
 
-    A failed transaction, and one in which nothing of the wallet moved, give no movement and no observation.
+    A failed transaction, and one that moved nothing of the wallet, give no movement and no observation.
     """
     if transaction.failed:
         return Derived((), None)
@@ -97,7 +97,7 @@ def derive(transaction: Transaction, wallet: str) -> Derived:
 
 
 def _changes(transaction: Transaction, wallet: str) -> _Changes:
-    """Sum what changed for a wallet (steps 1 and 2); wSOL is counted with the lamports of its account."""
+    """Sum the changes of a wallet (steps 1 to 3); wSOL counts with the lamports of its accounts."""
     own = _own_accounts(transaction, wallet)
     tokens: defaultdict[str, int] = defaultdict(int)
     for sign, balance in _signed_balances(transaction):
@@ -112,13 +112,16 @@ def _changes(transaction: Transaction, wallet: str) -> _Changes:
 
 
 def _own_accounts(transaction: Transaction, wallet: str) -> frozenset[int]:
-    """Give the indices of the wallet itself and of every token account that it owned before or after."""
+    """Return the indices of the wallet itself and of every token account that it owns before or after.
+
+    An account that changes owner in the transaction counts for both owners.
+    """
     held = {balance.account_index for _, balance in _signed_balances(transaction) if balance.owner == wallet}
     return frozenset(held | {index for index, key in enumerate(transaction.keys) if key == wallet})
 
 
 def _signed_balances(transaction: Transaction) -> Iterator[tuple[int, TokenBalance]]:
-    """Give every token balance with the sign it has in post − pre."""
+    """Yield every token balance with its sign in post − pre."""
     for balance in transaction.pre_tokens:
         yield -1, balance
     for balance in transaction.post_tokens:
@@ -126,7 +129,7 @@ def _signed_balances(transaction: Transaction) -> Iterator[tuple[int, TokenBalan
 
 
 def _movements(transaction: Transaction, wallet: str, changes: _Changes) -> Iterator[Movement]:
-    """Tell trades from transfers for a wallet that signed (steps 5 and 6)."""
+    """Yield the trades or transfers of a wallet that signed (steps 5 and 6)."""
     up = {mint: moved for mint, moved in changes.tokens.items() if moved > 0}
     down = {mint: moved for mint, moved in changes.tokens.items() if moved < 0}
     if up and down:
@@ -141,7 +144,7 @@ def _movements(transaction: Transaction, wallet: str, changes: _Changes) -> Iter
 
 
 def _counterpart(transaction: Transaction, wallet: str, changes: _Changes, *, buying: bool) -> Value | None:
-    """Give what was paid (buying) or received for tokens: dollars of any size, else more SOL than dust."""
+    """Return the payment for tokens bought or sold: dollars of any size, otherwise SOL above dust."""
     sign = -1 if buying else 1
     usd = sign * (changes.usdc + changes.usdt)
     if usd > 0:
@@ -153,18 +156,18 @@ def _counterpart(transaction: Transaction, wallet: str, changes: _Changes, *, bu
 
 
 def _usd_name(usdc: int, usdt: int) -> Quote:
-    """Name a sum of both after the one that moved more."""
+    """Return the name of a sum of both: the one that moved more."""
     return "USDT" if abs(usdt) > abs(usdc) else "USDC"
 
 
 def _rent_for_others(transaction: Transaction, own: Collection[int]) -> int:
-    """Sum the small deposits into accounts that are new and not the wallet's, so that a claim is no purchase."""
+    """Sum the small deposits into new accounts of other owners, so that a claim is no purchase."""
     balances = enumerate(zip(transaction.pre, transaction.post, strict=True))
     return sum(post for index, (pre, post) in balances if index not in own and pre == 0 and post <= MOST_RENT)
 
 
 def _passed_through(transaction: Transaction, own: Collection[int]) -> Value | None:
-    """Give the value of the quote asset that a token-for-token route passed through, None when none did."""
+    """Return the amount of the quote asset that passed through a token-for-token route, None without one."""
     balances = enumerate(zip(transaction.pre, transaction.post, strict=True))
     lamports = [post - pre for index, (pre, post) in balances if index not in own]
     sol = _matched(lamports, ROUTE_SOL_LEAST)
@@ -179,7 +182,7 @@ def _passed_through(transaction: Transaction, own: Collection[int]) -> Value | N
 
 
 def _usd_by_account(transaction: Transaction, own: Collection[int], mint: str) -> dict[int, int]:
-    """Sum the change of one dollar mint by token account, the wallet's own left out."""
+    """Sum the changes of one dollar mint by token account, without the wallet's own."""
     moved: defaultdict[int, int] = defaultdict(int)
     for sign, balance in _signed_balances(transaction):
         if balance.mint == mint and balance.account_index not in own:
@@ -188,20 +191,20 @@ def _usd_by_account(transaction: Transaction, own: Collection[int], mint: str) -
 
 
 def _matched(changes: Collection[int], least: int) -> int | None:
-    """Give the larger of the largest gain and the largest loss when both count and differ by at most 5 %."""
+    """Return the larger of the largest gain and loss, when both are at least `least` and differ by at most 5 %."""
     gain, loss = max(changes, default=0), -min(changes, default=0)
     larger, smaller = max(gain, loss), min(gain, loss)
     return larger if smaller >= least and 20 * (larger - smaller) <= larger else None
 
 
 def _trades(transaction: Transaction, side: Side, moved: Mapping[str, int], value: Value | None) -> Iterator[Movement]:
-    """Make the trades of one side; several tokens share the value in equal parts."""
+    """Yield the trades of one side; several tokens share the value in equal parts."""
     for mint in sorted(moved):
         yield _movement(transaction, side, mint, moved[mint], value, len(moved))
 
 
 def _transfers(transaction: Transaction, moved: Mapping[str, int]) -> Iterator[Movement]:
-    """Make the movements of tokens that came or went without a trade, those that went first."""
+    """Yield the transfers, outgoing first."""
     for mint in sorted(moved, key=lambda mint: (moved[mint] > 0, mint)):
         yield _movement(transaction, "in" if moved[mint] > 0 else "out", mint, moved[mint], None, 1)
 
@@ -226,7 +229,7 @@ def _movement(transaction: Transaction, side: Side, mint: str, moved: int, value
 
 
 def _observation(transaction: Transaction, changes: _Changes) -> Observation | None:
-    """Read the SOL price from an exchange of SOL for dollars (step 7)."""
+    """Return the SOL price of an exchange of SOL for dollars (step 7)."""
     usd, lamports = changes.usdc + changes.usdt, changes.lamports
     if abs(lamports) <= OBSERVED_SOL_LEAST or usd * lamports >= 0:
         return None

@@ -1,7 +1,6 @@
-"""One transaction as the mathematics sees it: who signed, and every balance before and after.
+"""One transaction: its signers, and every balance before and after.
 
-It does not say how a transaction looks on the wire (`tasks.sources.solana.parse`) nor what it means for a wallet
-(`tasks.measures.trades`).
+`tasks.sources.solana.parse` reads it from JSON, `tasks.measures.trades` derives trades from it.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TokenBalance:
-    """What one token account held at one side (before or after) of a transaction.
+    """The balance of one token account before or after a transaction.
 
-    `account_index` points into `Transaction.keys`; `amount` is in base units of the mint; `owner` is None where the
-    ledger does not tell it (very old entries).
+    `account_index` is an index in `Transaction.keys`; `amount` is in base units of the mint; `owner` is None in very
+    old transactions.
     """
 
     account_index: int
@@ -28,9 +27,9 @@ class TokenBalance:
 class Transaction:
     """One confirmed transaction.
 
-    `pre` and `post` are lamports, as long as `keys` and in the same order. A token account that was opened is only
-    in `post_tokens`, one that was closed only in `pre_tokens`. `block_at` is in Unix seconds, `fee` in lamports.
-    `transaction_index` orders the transactions of one slot and is None where the node does not tell it.
+    `pre` and `post` are lamports, as long as `keys` and in the same order. An opened token account is only in
+    `post_tokens`, a closed one only in `pre_tokens`. `block_at` is in Unix seconds, `fee` in lamports.
+    `transaction_index` orders the transactions of one slot, and is None where the node does not give it.
     """
 
     signature: str

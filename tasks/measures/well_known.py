@@ -1,6 +1,6 @@
-"""Well-known Solana addresses by name: mints that count as money, mints left out by default, programs and sysvars.
+"""Well-known Solana addresses by name: mints that count as money, mints excluded by default, programs and sysvars.
 
-It knows addresses only; names and logos of ordinary tokens come from the registry.
+Section 2 of docs/measures.md, "Excluded mints".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULT_EXCLUDED: Mapping[str, str] = MappingProxyType(
         INF: "INF",
     }
 )
-"""Mint → symbol: money and its staked forms, which everybody trades and which therefore say nothing about likeness."""
+"""Mint → symbol: money and its staked forms, which everyone trades, so that they say nothing about similarity."""
 
 SYSTEM_PROGRAM = "11111111111111111111111111111111"
 TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
@@ -81,4 +81,4 @@ PROGRAMS: Mapping[str, str] = MappingProxyType(
         "SysvarEpochSchedu1e111111111111111111111111": "Epoch schedule sysvar",
     }
 )
-"""Address → name of what is not a wallet, so that a person who pastes one can be told so."""
+"""Address → name of programs and sysvars, which the preview rejects as wallets."""

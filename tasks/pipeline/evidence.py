@@ -208,7 +208,7 @@ def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Si
     return row | {
         "matches": found,
         "for": [{"insight": slug, "text": insights.sentence(slug, pair)} for slug in row["insights"]],
-        "against": [{"text": text} for text in insights.against(pair)],
+        "against": [{"text": text} for text in insights.counter_evidence(pair)],
     }
 
 

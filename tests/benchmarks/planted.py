@@ -21,6 +21,7 @@ from tasks.measures import chance, clusters, insights, similarity, timing
 from tasks.measures.chance import SignificantPairs
 from tasks.measures.similarity import Pairs, PortfolioMatrix
 from tasks.measures.timing import Timing
+from tests.support.trade_density import trade_densities
 from tests.tasks.measures.planted import DECOY, INDEPENDENT, PLANTED, SNIPER, PlantedWorld, Recipe, build_world
 
 WINDOW_S = 60
@@ -125,11 +126,10 @@ def background(world: PortfolioMatrix) -> chance.Population:
 
 
 def measure_timing(planted: PlantedWorld, pairs: Pairs) -> Timing:
-    """Measure the timing of pairs against the crowd of the whole world."""
+    """Measure the timing of pairs against the background of the whole world."""
     trades = planted.trades
-    everything = timing.CrowdSample(trades.wallet, trades.mint, trades.side, trades.time)
-    crowd = timing.crowd_shares(trades, everything, WINDOW_S)
-    return timing.measure(trades, crowd, pairs.wallet_a, pairs.wallet_b, WINDOW_S)
+    density = trade_densities(trades, trades, WINDOW_S)
+    return timing.measure(trades, density, pairs.wallet_a, pairs.wallet_b, WINDOW_S)
 
 
 def with_timing_insight(timed: Timing) -> np.ndarray:

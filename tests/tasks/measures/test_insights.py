@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from tasks.measures.insights import COLUMNS, RULES, against, aligned_days, flags, names, sentence, zero_holdings
+from tasks.measures.insights import (
+    COLUMNS,
+    RULES,
+    aligned_days,
+    counter_evidence,
+    flags,
+    names,
+    sentence,
+    zero_holdings,
+)
 from webapp.markup.labels import INSIGHTS
 
 SLUGS = [
@@ -245,37 +254,40 @@ PAIR: dict[str, Any] = {
 }
 
 
-def _said(slug: str, **changed: Any) -> str:
+def _sentence(slug: str, **changed: Any) -> str:
     return sentence(slug, PAIR | changed).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(
-    ("slug", "said"),
+    ("slug", "expected"),
     [
         (
             "very_high_similarity",
-            "Ann and Ben share 12 tokens, of 13 and 1,214 traded, and put their capital into them in similar "
+            "Ann and Ben share 12 tokens of the 13 and 1,214 they traded, and put their capital into them in similar "
             "proportions (behavioural 0.89, capital 0.99).",
         ),
-        ("behavioural_mirror", "Ann and Ben share 12 tokens, of 13 and 1,214 traded (behavioural 0.89, capital 0.99)."),
+        (
+            "behavioural_mirror",
+            "Ann and Ben share 12 tokens of the 13 and 1,214 they traded (behavioural 0.89, capital 0.99).",
+        ),
         (
             "leader_and_follower",
-            "Ann was first in 8 of 9 matched trades (89 %), and Ben came 14 s later at the median; so many matches by "
-            "chance have p < 0.001.",
+            "Ann was first in 8 of 9 matched trades (89 %), and Ben typically followed 14 s later; chance would almost "
+            "never produce this many (p < 0.001).",
         ),
         (
             "synchronised_trading",
-            "Ann and Ben made 9 matched trades on 4 tokens, each within 1 min of the other's; so many matches by "
-            "chance have p < 0.001.",
+            "Ann and Ben made 9 matched trades on 4 tokens, each within 1 min of the other's; chance would almost "
+            "never produce this many (p < 0.001).",
         ),
         (
             "sustained_alignment",
-            "Ann and Ben bought the same token on the same day (UTC) on 5 days, and share 12 tokens (behavioural 0.89, "
+            "Ann and Ben both bought the same token on 5 days (UTC), and share 12 tokens (behavioural 0.89, "
             "capital 0.99).",
         ),
         (
             "capital_divergence",
-            "Ann and Ben share 12 tokens, of 13 and 1,214 traded, but put their capital into them in different "
+            "Ann and Ben share 12 tokens of the 13 and 1,214 they traded, but put their capital into them in different "
             "proportions (behavioural 0.89, capital 0.99).",
         ),
         (
@@ -284,29 +296,33 @@ def _said(slug: str, **changed: Any) -> str:
         ),
         (
             "shared_zero_holdings",
-            "Ann and Ben share 12 tokens (behavioural 0.89), and neither held any of them at the time of the analysis.",
+            "Ann and Ben share 12 tokens (behavioural 0.89), and neither held any of them when analysed.",
         ),
     ],
 )
-def test_every_insight_is_a_sentence_with_its_numbers(slug: str, said: str) -> None:
-    assert _said(slug) == said
+def test_every_insight_is_a_sentence_with_its_numbers(slug: str, expected: str) -> None:
+    assert _sentence(slug) == expected
+
+
+def test_wallets_with_the_same_tokens_are_named_so() -> None:
+    assert _sentence("behavioural_mirror", mints_a=12, mints_b=12).startswith("Ann and Ben traded the same 12 tokens (")
 
 
 def test_the_leader_may_be_the_second_wallet() -> None:
-    said = _said("leader_and_follower", leader=2, median_lag_s=-90.5)
-    assert said.startswith(
-        "Ben was first in 8 of 9 matched trades (89 %), and Ann came 1 min 30.5 s later at the median"
+    text = _sentence("leader_and_follower", leader=2, median_lag_s=-90.5)
+    assert text.startswith(
+        "Ben was first in 8 of 9 matched trades (89 %), and Ann typically followed 1 min 30.5 s later"
     )
 
 
 def test_the_larger_coverage_comes_first() -> None:
-    said = _said("significant_asymmetry", coverage_a=0.0004, coverage_b=0.999, shared=1)
-    assert said == "The 1 shared token took 99 % of Ben's capital, but less than 0.1 % of Ann's (overall 0.93)."
+    text = _sentence("significant_asymmetry", coverage_a=0.0004, coverage_b=0.999, shared=1)
+    assert text == "The 1 shared token took 99 % of Ben's capital, but less than 0.1 % of Ann's (overall 0.93)."
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_no_sentence_concludes(slug: str) -> None:
-    text = " ".join([sentence(slug, PAIR), *against(PAIR)]).lower()
+    text = " ".join([sentence(slug, PAIR), *counter_evidence(PAIR)]).lower()
     for word in ("coordinat", "collu", "same owner", "same person", "sybil", "insider", "suspicious", "copied"):
         assert word not in text
 
@@ -317,63 +333,63 @@ def test_an_unknown_insight_is_an_error() -> None:
 
 
 def _against(**changed: Any) -> list[str]:
-    return [text.replace("\u00a0", " ") for text in against(PAIR | changed)]
+    return [text.replace("\u00a0", " ") for text in counter_evidence(PAIR | changed)]
 
 
-def test_what_speaks_against_a_pair_is_told_with_its_numbers() -> None:
+def test_counter_evidence_has_numbers() -> None:
     assert _against() == [
         "Ann traded 1 token that Ben did not, and Ben 1,202 that Ann did not.",
         "5.0 % of Ann's capital and 94 % of Ben's went into tokens that they do not share.",
     ]
 
 
-def test_wallets_that_share_everything_have_nothing_unshared_to_tell() -> None:
+def test_wallets_that_share_everything_have_no_counter_evidence() -> None:
     alike = {"mints_a": 12, "mints_b": 12, "coverage_a": 1.0, "coverage_b": 1 - 1e-15}
-    assert _against(**alike) == [], "what is beyond chance speaks for them"
+    assert _against(**alike) == [], "beyond chance is evidence for a link"
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "sentence"),
     [
         ({"mints_a": 12, "mints_b": 14}, "Ben traded 2 tokens that Ann did not."),
         ({"mints_b": 12}, "Ann traded 1 token that Ben did not."),
         ({"coverage_b": 1.0}, "5.0 % of Ann's capital and 0 % of Ben's went into tokens that they do not share."),
-        ({"coverage_a": None}, "How alike the two are in capital is not known: not enough data."),
-        ({"expected": NAN}, "How many tokens the two would share by chance is not known: not enough data."),
+        ({"coverage_a": None}, "There is not enough data to compare their capital."),
+        ({"expected": NAN}, "There is not enough data to say how many tokens they would share by chance."),
         (
             {"q_value": 0.01},
-            "Two wallets with so many tokens would share 2.1 tokens by chance; these share 12, which chance may "
+            "Two wallets with this many tokens would share 2.1 tokens by chance; these share 12, which chance may "
             "explain (q 0.010).",
         ),
         (
             {"expected": 0.02, "q_value": None},
-            "Two wallets with so many tokens would share less than 0.1 tokens by chance; these share 12; "
-            "whether chance explains that is not known.",
+            "Two wallets with this many tokens would share less than 0.1 tokens by chance; these share 12; "
+            "whether chance explains this is unknown.",
         ),
-        ({"matched": 0}, "No trade of the one lies within 1 min of one of the other, token by token."),
+        ({"matched": 0}, "Neither bought or sold a shared token within 1 min of the other doing so."),
         (
             {"timing_p_value": NAN},
-            "Whether chance explains the 9 matched trades is not known: not enough data.",
+            "There is not enough data to say whether chance explains the 9 matched trades.",
         ),
         ({"timing_p_value": 0.001, "matched": 1}, "Chance may explain the 1 matched trade (p 0.001)."),
-        ({"lead_share": 7 / 9}, "Neither was first in as many as 80 % of the matched trades."),
-        ({"lead_share": None, "leader": 0}, "Neither was first in as many as 80 % of the matched trades."),
+        ({"lead_share": 7 / 9}, "Neither was first in at least 80 % of the matched trades."),
+        ({"lead_share": None, "leader": 0}, "Neither was first in at least 80 % of the matched trades."),
     ],
 )
-def test_counter_evidence(changed: dict[str, Any], told: str) -> None:
-    assert told in _against(**changed)
-    assert told not in _against()
+def test_counter_evidence(changed: dict[str, Any], sentence: str) -> None:
+    assert sentence in _against(**changed)
+    assert sentence not in _against()
 
 
-def test_timing_that_was_not_measured_is_not_spoken_of() -> None:
+def test_timing_that_was_not_measured_is_not_mentioned() -> None:
     assert _against(matched=None) == _against()
     without = {name: value for name, value in PAIR.items() if not name.startswith(("matched", "lead", "timing"))}
-    assert [text.replace("\u00a0", " ") for text in against(without)] == _against()
+    assert [text.replace("\u00a0", " ") for text in counter_evidence(without)] == _against()
 
 
 # What differs from all or nothing by rounding error alone counts as that.
 @given(st.sampled_from([0.0, 1.0]) | st.floats(1e-10, 1 - 1e-10))
 def test_only_all_is_a_hundred_per_cent_and_only_nothing_is_none(coverage: float) -> None:
-    said = _said("significant_asymmetry", coverage_a=coverage, coverage_b=0.5)
-    assert ("100 %" in said) is (coverage == 1)
-    assert (" 0 %" in said) is (coverage == 0)
+    text = _sentence("significant_asymmetry", coverage_a=coverage, coverage_b=0.5)
+    assert ("100 %" in text) is (coverage == 1)
+    assert (" 0 %" in text) is (coverage == 0)

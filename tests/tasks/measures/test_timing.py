@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tasks.measures import timing
 from tasks.measures.matching import Trades
-from tasks.measures.timing import CrowdSample, Timing, crowd_shares, matches, measure
+from tasks.measures.timing import Timing, matches, measure
+from tests.support.trade_density import trade_densities
 
 COLUMNS = [
     "matched",
@@ -49,15 +50,10 @@ def _arrays(world: Iterable[Trade]) -> Trades:
     return Trades(*(np.array([trade[at] for trade in rows], dtype=np.int64) for at in range(7)))
 
 
-def _background(world: World) -> CrowdSample:
-    trades = _arrays(world)
-    return CrowdSample(trades.wallet, trades.mint, trades.side, trades.time)
-
-
 def _measure(world: World, pairs: list[tuple[int, int]], window_s: int, background: World | None = None) -> Timing:
     trades = _arrays(world)
-    crowd = crowd_shares(trades, _background(world if background is None else background), window_s)
-    return measure(trades, crowd, [a for a, _ in pairs], [b for _, b in pairs], window_s)
+    density = trade_densities(trades, trades if background is None else _arrays(background), window_s)
+    return measure(trades, density, [a for a, _ in pairs], [b for _, b in pairs], window_s)
 
 
 def _row(result: Timing, at: int) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def _first(x: Trade, y: Trade) -> int:
     return 1 if x.index < y.index else 2
 
 
-def _crowding(trade: Trade, background: World, window_s: int) -> float:
+def _density(trade: Trade, background: World, window_s: int) -> float:
     alike = [other for other in background if (other.mint, other.side) == (trade.mint, trade.side)]
     if len({other.wallet for other in alike}) >= 30:
         return sum(abs(other.time - trade.time) <= window_s for other in alike) / len(alike)
@@ -118,7 +114,7 @@ def _reference(world: World, a: int, b: int, window_s: int, background: World) -
     for of_a, of_b in _split(world, a, b):
         found += _greedy(of_a, of_b, window_s)
         n_a, n_b = len(of_a), len(of_b)
-        f_a, f_b = (sum(_crowding(trade, background, window_s) for trade in rows) for rows in (of_a, of_b))
+        f_a, f_b = (sum(_density(trade, background, window_s) for trade in rows) for rows in (of_a, of_b))
         expected += min((n_b * f_a + n_a * f_b) / 2, n_a, n_b)
         totals = [totals[0] + n_a, totals[1] + n_b]
     firsts = [sum(_first(x, y) == number for x, y in found) for number in (1, 2)]
@@ -294,7 +290,7 @@ def test_wallets_without_trades_or_shared_mints_have_not_enough_data() -> None:
     assert _row(empty, 0) == none | {"expected": 0.0}
     assert len(_measure([], [], 60)) == len(_measure([_buy(0, 0, 0)], [], 60)) == 0
     assert matches(_arrays([]), _arrays([_buy(1, 0, 0)]), 60) == []
-    assert len(crowd_shares(_arrays([]), _background([]), 60)) == 0
+    assert len(trade_densities(_arrays([]), _arrays([]), 60)) == 0
 
 
 @pytest.mark.parametrize("window_s", [1, 60])
@@ -348,8 +344,8 @@ def test_crowding_agrees_with_the_reference_on_crowded_and_quiet_mints(seed: int
     ]
     strangers = [_buy(0, time, 0, mint=mint) for mint in range(4) for time in (-500, -30, 200, 430, 10**6)]
     for window_s in (1, 20, 60, 3600):
-        found = crowd_shares(_arrays(background + strangers), _background(background), window_s)
-        wanted = [_crowding(trade, background, window_s) for trade in background + strangers]
+        found = trade_densities(_arrays(background + strangers), _arrays(background), window_s)
+        wanted = [_density(trade, background, window_s) for trade in background + strangers]
         assert found.tolist() == pytest.approx(wanted, abs=1e-12)
 
 
@@ -357,10 +353,10 @@ def test_a_crowd_is_thirty_wallets_on_the_same_side() -> None:
     # 29 buy at 0 and one at 1000; then the 30th wallet comes as well. Another's sale at 2000 gives the span.
     buys = [_buy(wallet, 0, wallet) for wallet in range(28)] + [_buy(28, 1000, 28)]
     sale = Trade(50, 0, 1, 2000, 2000, -1, 99)
-    quiet = crowd_shares(_arrays([buys[0], sale]), _background([*buys, buys[0], sale]), 60)
+    quiet = trade_densities(_arrays([buys[0], sale]), _arrays([*buys, buys[0], sale]), 60)
     assert quiet.tolist() == [120 / 2000, 120 / 2000]
     crowded = [*buys, _buy(29, 0, 29), sale]
-    assert crowd_shares(_arrays([crowded[0], crowded[28], sale]), _background(crowded), 60).tolist() == [
+    assert trade_densities(_arrays([crowded[0], crowded[28], sale]), _arrays(crowded), 60).tolist() == [
         29 / 30,
         1 / 30,
         120 / 2000,

@@ -51,6 +51,7 @@ from tasks.storage.models.wallets import RateObservation, Wallet
 from tests.conftest import both_databases
 from tests.support import servers
 from tests.support.synced import START_AT, Made, begin, complete, job_of, sync
+from tests.support.trade_density import trade_densities
 
 pytestmark = pytest.mark.usefixtures("records")
 POPULAR = [f"mint {n:03d}" for n in range(120)]
@@ -142,9 +143,8 @@ def assert_timing(history: History, found: dict[tuple[str, str], dict[str, Any]]
         for one in history[name]
     ]
     made = Trades(*np.array(rows, dtype=np.int64).T)
-    crowding = timing.crowd_shares(made, timing.CrowdSample(made.wallet, made.mint, made.side, made.time), 60)
     a, b = zip(*[(names.index(a), names.index(b)) for a, b in found], strict=True)
-    wanted = timing.measure(made, crowding, a, b, 60)
+    wanted = timing.measure(made, trade_densities(made, made, 60), a, b, 60)
     for name in pairs.TIMING:
         stored = [np.nan if row[name] is None else row[name] for row in found.values()]
         assert stored == pytest.approx(getattr(wanted, name).tolist(), nan_ok=True), name
