@@ -1,5 +1,5 @@
-"""What is kept: tables, migrations, and the queries by subject. Knows no outside service and no browser.
+"""The database: tables, migrations, and queries by subject.
 
-Money is kept as integers in base units: 64-bit columns for lamports and USD quotes, text for token amounts (which may
-exceed 64 bits). Times are seconds since 1970 UTC.
+Money is stored as integers in base units: lamports and USD quotes in 64-bit columns, token amounts, which may exceed 64
+bits, as text. Times are seconds since 1970 UTC.
 """

@@ -1,4 +1,4 @@
-"""Analyses and their wallets: making them, their states, and the rows that pages and JSON show of them."""
+"""Analyses and their wallets: inserting them, their states, and the rows that pages and JSON show."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from typing import Any
 from peewee import JOIN, chunked, fn
 
 from tasks.errors import NotFound
-from tasks.storage import database
-from tasks.storage import sql as storage_sql
+from tasks.storage import database, sql
 from tasks.storage.models.analyses import Analysis, AnalysisIntake, AnalysisWallet
 from tasks.storage.models.base import db
 from tasks.storage.models.jobs import LIVE_JOB, Job, JobAnalysis
 from tasks.storage.models.results import Allocation, ResultCluster
 from tasks.storage.models.wallets import Wallet
-from tasks.storage.sql import columns, insert_rows
 
 LIVE = ("syncing", "provisional", "analysing")
 CHUNK = 500
 ANALYSIS_NAMES = tuple(Analysis._meta.sorted_field_names)
-ANALYSIS_READ = f"SELECT {columns(Analysis._meta.sorted_fields)} FROM analysis WHERE key = ?"
+ANALYSIS_READ = f"SELECT {sql.columns(Analysis._meta.sorted_fields)} FROM analysis WHERE key = ?"
 WALLET_NAMES = tuple(AnalysisWallet._meta.sorted_field_names)
 WALLET_READ = (
-    f"SELECT {columns(AnalysisWallet._meta.sorted_fields)} FROM analysis_wallet "
+    f"SELECT {sql.columns(AnalysisWallet._meta.sorted_fields)} FROM analysis_wallet "
     "WHERE analysis_id = ? AND wallet_id = (SELECT id FROM wallet WHERE address = ?)"
 )
 INTAKE_READ = "SELECT rejected, duplicates FROM analysis_intake WHERE analysis_id = ?"
 NEVER_READ = "It was never read, and running again reads nothing; press Retry to read it."
-FROZEN = ("sync_no", "newest_slot", "newest_signature", "oldest_slot", "oldest_signature", "holdings")
+PINNED = ("sync_no", "newest_slot", "newest_signature", "oldest_slot", "oldest_signature", "holdings")
 WALLET_KEYS = ("position", "wallet_id", "address", "label", "line", "state", "reason", "truncated") + (
     "transactions", "trades", "mints"
 )  # fmt: skip
@@ -43,7 +41,7 @@ WALLETS_READ = (
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a reader may choose. `window_days` None means all synced history; `exclude` are mints left out."""
+    """The parameters of an analysis. `window_days` None means all synced history; `exclude` has mints."""
 
     window_days: float | None
     timing_window_s: int
@@ -53,7 +51,7 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class NewWallet:
-    """A wallet of a new analysis: its address, the line it stood on, and its label."""
+    """A wallet of a new analysis: its address, its line in the input, and its label."""
 
     address: str
     line: int
@@ -62,7 +60,7 @@ class NewWallet:
 
 @dataclass(frozen=True, slots=True)
 class NewAnalysis:
-    """All that is needed to make an analysis; `wallets` are unique. Rejected and duplicate rows only to be shown."""
+    """A new analysis. `wallets` are unique; rejected and duplicate rows of the input are only shown."""
 
     key: str
     wallets: Sequence[NewWallet]
@@ -80,7 +78,8 @@ class NewAnalysis:
 def insert_analysis(new: NewAnalysis, wallet_ids: Mapping[str, int], done: Iterable[int]) -> int:
     """Insert an analysis with its wallets in address order; return its id.
 
-    `done` are the wallets that need no sync; they start in their wallet's own state. Call inside a write transaction.
+    `done` has the ids of wallets that need no sync; they start in the state of their last one. Call inside a write
+    transaction. One transaction of about a second for 10,000 wallets: half a list must not be visible.
     """
     parameters = new.parameters
     analysis_id = Analysis.insert(
@@ -110,12 +109,12 @@ def insert_analysis(new: NewAnalysis, wallet_ids: Mapping[str, int], done: Itera
         rows.append((analysis_id, position, wallet_id, wallet.line, wallet.label, *state))
     w = AnalysisWallet
     fields = (w.analysis_id, w.position, w.wallet_id, w.line, w.label, w.state, w.reason, w.truncated, w.transactions)
-    insert_rows(w, fields, rows)
+    sql.insert_rows(w, fields, rows)
     return int(analysis_id)
 
 
 def _wallet_states(wallet_ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
-    """Return wallet id → the state in which its last sync left it: state, reason, truncated, transactions."""
+    """Return wallet id → (state, reason, truncated, transactions) after its last sync."""
     found = {}
     for part in chunked(wallet_ids, CHUNK):
         query = Wallet.select(Wallet.id, Wallet.state, Wallet.reason, Wallet.truncated, Wallet.transactions)
@@ -125,7 +124,7 @@ def _wallet_states(wallet_ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
 
 
 def copy_wallet_state(wallet_id: int, analysis_ids: Sequence[int]) -> None:
-    """Show the state in which a sync left a wallet in the analyses that waited for it."""
+    """Copy the state of a wallet after its sync to the analyses that waited for it."""
     state = Wallet.get_by_id(wallet_id)
     AnalysisWallet.update(
         state=state.state or "failed", reason=state.reason, truncated=state.truncated, transactions=state.transactions
@@ -141,28 +140,28 @@ def set_wallet_state(wallet_id: int, analysis_ids: Sequence[int], state: str) ->
 
 def by_key(key: str) -> Analysis:
     """Return the analysis with this public id. Raises NotFound."""
-    rows = storage_sql.rows(ANALYSIS_READ, key)
+    rows = sql.rows(ANALYSIS_READ, key)
     if not rows:
         raise NotFound("There is no such analysis. Check the link.")
     return Analysis(**dict(zip(ANALYSIS_NAMES, rows[0], strict=True)))
 
 
 def by_idempotency_key(key: str) -> Analysis | None:
-    """Return the analysis that a repeated request made the first time, None when it is new."""
+    """Return the analysis that an earlier request with this key made, None without one."""
     found: Analysis | None = Analysis.get_or_none(Analysis.idempotency_key == key)
     return found
 
 
 def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
     """Return a browser's newest analyses: key, label, state, created_at, wallets, parent_id, incomplete, clusters."""
-    bad = (
+    incomplete = (
         AnalysisWallet.select(fn.count(AnalysisWallet.position))
         .where(AnalysisWallet.analysis_id == Analysis.id, AnalysisWallet.state.in_(("failed", "partial")))
     )  # fmt: skip
     clusters = ResultCluster.select(fn.count(ResultCluster.number)).where(ResultCluster.result_id == Analysis.result_id)
     shown = (Analysis.key, Analysis.label, Analysis.state, Analysis.created_at, Analysis.wallets, Analysis.parent_id)
     query = (
-        Analysis.select(*shown, bad.alias("incomplete"), clusters.alias("clusters"))
+        Analysis.select(*shown, incomplete.alias("incomplete"), clusters.alias("clusters"))
         .where(Analysis.owner == owner)
         .order_by(Analysis.id.desc())
         .limit(most)
@@ -171,7 +170,7 @@ def recent(owner: str, most: int = 12) -> list[dict[str, Any]]:
 
 
 def incomplete_wallets(analysis_id: int) -> list[tuple[str, int, str | None]]:
-    """Return (address, wallet id, reason) of the wallets that failed or were read in part, as in the input."""
+    """Return (address, wallet id, reason) of failed and partial wallets, in the order of the input."""
     w = AnalysisWallet
     query = (
         w.select(Wallet.address, w.wallet_id, w.reason)
@@ -184,38 +183,38 @@ def incomplete_wallets(analysis_id: int) -> list[tuple[str, int, str | None]]:
 
 def intake_rows(analysis_id: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rejected and the duplicate rows of the input, each {"line", "text", "reason"}."""
-    ((rejected, duplicates),) = storage_sql.rows(INTAKE_READ, analysis_id)
+    ((rejected, duplicates),) = sql.rows(INTAKE_READ, analysis_id)
     return json.loads(rejected), json.loads(duplicates)
 
 
 def wallets(analysis_id: int, positions: Collection[int] | None = None) -> list[dict[str, Any]]:
     """Return the wallets of an analysis in the order of the input, with address, label, state and counts.
 
-    `positions` picks some of them (a page's worth), None takes all.
+    `positions` selects wallets, None takes all.
 
     Keys: position, wallet_id, address, label, line, state, reason, truncated, transactions, trades, mints.
     """
-    some = "" if positions is None else f'AND w."position" IN {storage_sql.sql_in(sorted(positions)).sql}'
-    found = storage_sql.rows(f'{WALLETS_READ} {some} ORDER BY w.line, w."position"', analysis_id)
+    some = "" if positions is None else f'AND w."position" IN {sql.sql_in(sorted(positions)).sql}'
+    found = sql.rows(f'{WALLETS_READ} {some} ORDER BY w.line, w."position"', analysis_id)
     rows = [dict(zip(WALLET_KEYS, row, strict=True)) for row in found]
     for row in rows:
-        row["truncated"] = bool(row["truncated"])  # SQLite's own answer is a number
+        row["truncated"] = bool(row["truncated"])  # SQLite returns a number
     return rows
 
 
 def wallet(analysis_id: int, address: str) -> AnalysisWallet:
-    """Return one wallet of an analysis. Raises NotFound when it is not among them."""
-    rows = storage_sql.rows(WALLET_READ, analysis_id, address)
+    """Return one wallet of an analysis. Raises NotFound."""
+    rows = sql.rows(WALLET_READ, analysis_id, address)
     if not rows:
         raise NotFound("This wallet is not part of the analysis.")
     found = AnalysisWallet(**dict(zip(WALLET_NAMES, rows[0], strict=True)))
-    found.truncated = bool(found.truncated)  # SQLite's own answer is a number
+    found.truncated = bool(found.truncated)  # SQLite returns a number
     found.wallet = Wallet(id=found.wallet_id, address=address)
     return found
 
 
 def stranded_wallets(analysis_id: int) -> list[str]:
-    """Return the addresses of wallets that an analysis waits for although no sync of them is under way for it."""
+    """Return the addresses of wallets that an analysis waits for without a live sync job."""
     w = AnalysisWallet
     under_way = (
         Job.select(Job.target)
@@ -232,7 +231,7 @@ def stranded_wallets(analysis_id: int) -> list[str]:
 
 
 def has_live_job(analysis_id: int, kind: str) -> bool:
-    """Whether a job of a kind is under way for an analysis."""
+    """Whether a live job of this kind runs for an analysis."""
     query = Job.select(Job.id).join(JobAnalysis, JOIN.INNER, on=(JobAnalysis.job_id == Job.id))
     waiting = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
     return bool(query.where(waiting, _is_live(kind)).count())
@@ -244,10 +243,7 @@ def _is_live(kind: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ReadWallet:
-    """A wallet that was read, with the data of it that are there now: finished syncs, bounds, holdings as JSON text.
-
-    `transactions` is of how many its history is.
-    """
+    """A wallet that was read, with its present data: number of syncs, bounds, holdings (JSON), transactions."""
 
     position: int
     wallet_id: int
@@ -275,7 +271,7 @@ def read_wallets(analysis_id: int) -> Iterator[ReadWallet]:
 
 
 def trade_counts(result_id: int) -> dict[int, tuple[int, int]]:
-    """Return position → how many trades and mints of the wallet a result counted; a wallet without any is not there."""
+    """Return position → (trades, mints) that a result counted for the wallet; wallets without trades are absent."""
     a = Allocation
     query = a.select(a.position, fn.sum(a.buys + a.sells), fn.count(a.mint_id)).where(a.result_id == result_id)
     rows = db.execute(query.group_by(a.position)).fetchall()
@@ -283,21 +279,21 @@ def trade_counts(result_id: int) -> dict[int, tuple[int, int]]:
 
 
 def pin_evidence_bounds(analysis_id: int, read: Sequence[ReadWallet], counts: Mapping[int, tuple[int, int]]) -> None:
-    """Keep with an analysis which data its result saw, so that later syncs change nothing in its evidence.
+    """Store with an analysis which data its result used, so that later syncs do not change its evidence.
 
-    `counts` as `trade_counts` gives them. Call it in the transaction that shows the result.
+    `counts` is of `trade_counts`. Call inside the transaction that shows the result.
     """
     w = AnalysisWallet
-    fields = [getattr(w, name) for name in (*FROZEN, "trades", "mints")]
+    fields = [getattr(w, name) for name in (*PINNED, "trades", "mints")]
     rows = (
-        (*(getattr(one, name) for name in FROZEN), *counts.get(one.position, (0, 0)), analysis_id, one.position)
+        (*(getattr(one, name) for name in PINNED), *counts.get(one.position, (0, 0)), analysis_id, one.position)
         for one in read
     )
-    storage_sql.update((w.analysis_id, w.position), fields, rows)
+    sql.update((w.analysis_id, w.position), fields, rows)
 
 
 def without_job(kind: str, within_s: float) -> list[Analysis]:
-    """Return the analyses completed within so many seconds that never had a job of a kind."""
+    """Return the analyses completed within the last `within_s` seconds that never had a job of this kind."""
     had = JobAnalysis.select(JobAnalysis.analysis_id).join(Job, on=(Job.id == JobAnalysis.job_id))
     recent = (Analysis.state == "complete") & (Analysis.finished_at > database.now_s() - within_s)
     return list(Analysis.select().where(recent, Analysis.id.not_in(had.where(Job.kind == kind))))
@@ -305,6 +301,6 @@ def without_job(kind: str, within_s: float) -> list[Analysis]:
 
 def state_counts(analysis_id: int) -> dict[str, int]:
     """Return how many wallets of an analysis are in each state."""
-    # Counting rows, not a column, is answered by the index alone.
-    sql = "SELECT state, COUNT(*) FROM analysis_wallet WHERE analysis_id = ? GROUP BY state"
-    return dict(storage_sql.rows(sql, analysis_id))
+    # COUNT(*) instead of a column: the index alone answers it.
+    query = "SELECT state, COUNT(*) FROM analysis_wallet WHERE analysis_id = ? GROUP BY state"
+    return dict(sql.rows(query, analysis_id))

@@ -1,4 +1,4 @@
-"""The database connection: opening, migrating, transactions and the database's clock. Holds no queries of a subject.
+"""The database connection: opening, migrations, transactions, the database's clock.
 
 SQLite in WAL mode by default, PostgreSQL by a setting; the same code runs on both.
 """
@@ -25,22 +25,22 @@ from tasks.storage.models.base import db
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x57414C4C  # an arbitrary number that names this program's advisory lock
 ROWS_PER_INSERT = 500
-MOST_CONNECTIONS = 256
+MAX_CONNECTIONS = 256
 
 
 def open_database(settings: Settings) -> Database:
-    """Bind the models to the database that the settings name. Connects nothing yet."""
+    """Bind the models to the database of the settings, without connecting."""
     if settings.database_url.startswith("sqlite"):
         path = _sqlite_path(settings.database_url)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"The folder {path.parent} cannot be made: {error.strerror}.") from None
-        # Kept open between uses: opening one, with its pragmas, an empty cache and no statement prepared, took a sixth
-        # of a page, and the last one to close folds the log into the database, which the next one builds anew.
+        # Pooled: opening a connection for each request took a millisecond, a sixth of a page, and closing the last one
+        # checkpoints the write-ahead log.
         database: Database = PooledSqliteDatabase(
             str(path),
-            max_connections=MOST_CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             pragmas=_pragmas(),
             timeout=15,
             lock_type="IMMEDIATE",
@@ -60,10 +60,10 @@ def open_database(settings: Settings) -> Database:
 
 
 class PooledPostgres(PooledPsycopg3Database):
-    """A pool that looks at a connection's socket before it hands it out, and asks the server only when there is news.
+    """A pool that tests a connection by its socket, and queries the server only when the socket is readable.
 
-    Without a request on the way a server says nothing but that it goes; the pool's own question before every use cost
-    a poll as much as what it had come for.
+    An idle server sends nothing unless it closes. With the pool's SELECT 1 before each
+    use a poll took 2.6 ms instead of 1.5.
     """
 
     def _is_closed(self, connection: Any) -> bool:
@@ -73,7 +73,7 @@ class PooledPostgres(PooledPsycopg3Database):
 
 
 def socket_readable(socket: int) -> bool:
-    """Whether something came in on a socket that nobody has read, or its other end is gone."""
+    """Whether a socket has unread data or its peer has closed it."""
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))
@@ -83,15 +83,15 @@ POSTGRES = "walletkin+postgres"
 db_url.register_database(PooledPostgres, POSTGRES)
 
 
-# Without them a server whose machine is gone, and cannot refuse, is waited for until the kernel gives up: minutes.
+# Without them a connection to a machine that has vanished blocks for minutes, until the kernel gives up.
 TIMEOUTS = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
             "tcp_user_timeout": 15_000}  # fmt: skip
 
 
 def connection_timeouts(url: str) -> dict[str, Any]:
-    """Return how long PostgreSQL may keep a caller waiting, as its driver wants it; what the URL says itself stays."""
-    said = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
-    return {name: value for name, value in TIMEOUTS.items() if name not in said}
+    """Return the driver's timeouts for a PostgreSQL URL, except those that the URL sets itself."""
+    given = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    return {name: value for name, value in TIMEOUTS.items() if name not in given}
 
 
 def _sqlite_path(url: str) -> pathlib.Path:
@@ -115,7 +115,7 @@ def is_sqlite() -> bool:
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """Hold a connection for the block, and give it back at the end; nested blocks share the outer one."""
+    """Use one connection for the block and return it to the pool after it; nested blocks share the outer one."""
     if not db.is_closed():
         yield
         return
@@ -128,10 +128,10 @@ def session() -> Iterator[None]:
 
 
 def migrate() -> list[str]:
-    """Bring the tables up to this program's version and return the names of the steps taken.
+    """Run the missing migrations and return their names.
 
-    Safe with several processes starting at once: one migrates, the others wait. Raises SettingsError when the
-    database was made by a newer version.
+    When several processes start at once, one migrates and the others wait. Raises SettingsError for a database of a
+    newer version.
     """
     with session(), _migration_lock():
         runner = Runner(db.obj, str(MIGRATIONS))
@@ -155,21 +155,21 @@ def _migration_lock() -> Iterator[None]:
 
 
 def clock() -> Any:
-    """The SQL expression for now by the database's clock, in seconds since 1970 with fractions."""
+    """Return the SQL expression for now by the database's clock, in Unix seconds with fractions."""
     if is_sqlite():
         return SQL("((julianday('now') - 2440587.5) * 86400.0)")
     return SQL("(extract(epoch from clock_timestamp())::double precision)")
 
 
 def now_s() -> float:
-    """Now by the database's clock, which all processes on all machines share."""
+    """Return now by the database's clock, which processes on all machines share, in Unix seconds."""
     return float(db.execute_sql(f"SELECT {clock().sql}").fetchone()[0])
 
 
 def write() -> Any:
-    """A write transaction (BEGIN IMMEDIATE on SQLite, so that it never fails half way for want of the lock).
+    """Return a write transaction (BEGIN IMMEDIATE on SQLite, so that it never fails half way for lack of the lock).
 
-    Read a query to its end before writing (`list`): on SQLite a half-read one keeps an old view of the database, and
-    the next write of its connection is refused at once when another connection has written since.
+    Read queries to their end (`list`) before writing: on SQLite a half-read one keeps an old snapshot, and the next
+    write fails when another connection has written since.
     """
     return db.atomic()

@@ -1,4 +1,4 @@
-"""The log of jobs: pages of it, and who waits for a job. Changes nothing."""
+"""The log of jobs: pages of it, events, and the analyses that wait for a job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CURSOR = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)-([0-9a-f]{1,64})")
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """An analysis that waits, or waited, for a job."""
+    """An analysis that waits or waited for a job."""
 
     analysis_id: int
     key: str
@@ -59,8 +59,7 @@ def jobs_page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of jobs, the newest first, and the cursor of the next page.
 
-    `analysis` is the key of one: only what was done for it; a key that nothing has gives no job. Raises InputError for
-    an `after` that is not one of ours.
+    `analysis` is the key of one: only its jobs, none for an unknown key. Raises InputError for an invalid `after`.
     """
     query = _narrowed(Job.select(*FIELDS), kind, analysis)
     if state:
@@ -74,7 +73,7 @@ def jobs_page(
 
 
 def state_counts(*, kind: str | None = None, analysis: str | None = None) -> dict[str, int]:
-    """Return state → how many jobs are in it, of those that `jobs_page` would list; a state of none is absent."""
+    """Return state → number of jobs, of those that `jobs_page` lists; states without jobs are absent."""
     query = _narrowed(Job.select(Job.state, fn.COUNT(Job.id)), kind, analysis)
     return dict(list(query.group_by(Job.state).tuples()))
 
@@ -83,8 +82,8 @@ def _narrowed(query: Any, kind: str | None, analysis: str | None) -> Any:
     if kind:
         query = query.where(Job.kind == kind)
     if analysis:
-        mine = JobAnalysis.select(JobAnalysis.job_id).join(Analysis, on=(Analysis.id == JobAnalysis.analysis_id))
-        query = query.where(Job.id.in_(mine.where(Analysis.key == analysis)))
+        of_analysis = JobAnalysis.select(JobAnalysis.job_id).join(Analysis, on=(Analysis.id == JobAnalysis.analysis_id))
+        query = query.where(Job.id.in_(of_analysis.where(Analysis.key == analysis)))
     return query
 
 
@@ -104,7 +103,7 @@ def job(job_id: str) -> dict[str, Any]:
 
 
 def _rows(query: Any) -> list[dict[str, Any]]:
-    """Read jobs, with their counts as a mapping."""
+    """Read jobs, with `counts` decoded."""
     return [_with_counts(row) for row in query.dicts()]
 
 
@@ -113,7 +112,7 @@ def _with_counts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def enrichment_jobs(analysis_id: int, most: int = 20) -> list[dict[str, Any]]:
-    """Return the jobs that asked for the tokens of an analysis, the newest first; rows as of `job`."""
+    """Return the enrichment jobs of an analysis, newest first; rows as of `job`."""
     rows = sql.rows(ENRICHMENT_READ, analysis_id, most)
     return [_with_counts(dict(zip(NAMES, row, strict=True))) for row in rows]
 
@@ -129,7 +128,7 @@ def events(job_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
 
 
 def waiters(job_ids: Collection[str]) -> dict[str, list[Waiter]]:
-    """Return job id → the analyses that it was made for, the newest first."""
+    """Return job id → the analyses that it was made for, newest first."""
     found: dict[str, list[Waiter]] = {job_id: [] for job_id in job_ids}
     for part in chunked(sorted(found), CHUNK):
         query = (

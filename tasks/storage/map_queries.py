@@ -1,4 +1,4 @@
-"""The scores among a few wallets of a result, and which few of many those are: what a heat map draws."""
+"""What a heat map draws: the closest wallets of a result, and the scores of their pairs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BEST_PAIRS = 2_000
 
 
 def closest_wallets(result_id: int, most: int) -> tuple[list[int], int]:
-    """Return the positions of the wallets that are closest to others, at most so many, and how many took part.
+    """Return the positions of at most `most` wallets that are closest to others, and how many were compared.
 
-    Those in clusters come first, the largest cluster first; then those of the best pairs; then the others by position.
-    A result without clusters and places (a provisional one) has those of its best pairs.
+    Members of clusters come first, largest cluster first, then wallets of the best pairs, then the others by position.
+    A provisional result has only wallets of its best pairs.
     """
     w = ResultWallet
     clustered = w.select(w.position).where(w.result_id == result_id, w.cluster.is_null(False))
     inside = clustered.order_by(w.cluster, w.position).limit(most)
     others = w.select(w.position).where(w.result_id == result_id).order_by(w.position).limit(most)
-    # The order of the three is that of preference, and a dict keeps where a position came first.
+    # In order of preference; a dict keeps the first occurrence.
     found = dict.fromkeys(chain(_first(inside), _of_best_pairs(result_id), _first(others)))
     counted = w.select(fn.count(w.position)).where(w.result_id == result_id)
     return list(found)[:most], db.execute(counted).fetchone()[0] or len(found)
@@ -41,9 +41,9 @@ def _of_best_pairs(result_id: int) -> list[int]:
 
 
 def among(result_id: int, positions: Sequence[int]) -> list[tuple[int, int, float | None]]:
-    """Return (wallet a, wallet b, overall) of the kept pairs whose wallets are both at these positions, best first.
+    """Return (wallet a, wallet b, overall) of the kept pairs among these positions, best first, None last.
 
-    None (not enough data) comes last. A few hundred positions at most: the query names them.
+    At most a few hundred positions, since the query contains them.
     """
     p = Pair
     here = sql.sql_in(positions)

@@ -1,7 +1,7 @@
-"""The pairs of a result: stored in bulk by number, listed in every order, filtered, one by one.
+"""The pairs of a result: bulk insert, pages in every order and with filters, single pairs.
 
-A result does not change, so that its lists are kept ready as arrays of pair numbers, and a page is a place in one. What
-the measures mean is not known here.
+A pair's number is its rank by `overall`. Every other order, insight and cluster is a stored array of pair numbers, since
+a result never changes; a page is a slice of one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from tasks.errors import InputError, NotFound, WalletkinError
 from tasks.measures import insights
 from tasks.measures.pair_selection import RANK_DIGITS
-from tasks.storage import database
-from tasks.storage import sql as storage_sql
+from tasks.storage import database, sql
 from tasks.storage.cursors import decode_cursor, encode_cursor
 from tasks.storage.models.results import Pair, PairOrder
 
@@ -33,7 +32,7 @@ COLUMNS = ("wallet_a", "wallet_b", "shared", *MEASURES, "insights")
 FIELDS = (Pair.result_id, Pair.number, *(getattr(Pair, name) for name in COLUMNS))
 NAMES = ("result_id", "number", *COLUMNS)
 ORDER_FIELDS = (PairOrder.result_id, PairOrder.sort, PairOrder.chunk, PairOrder.numbers)
-READ = f"SELECT {storage_sql.columns(FIELDS)} FROM pair WHERE result_id = ? AND"
+READ = f"SELECT {sql.columns(FIELDS)} FROM pair WHERE result_id = ? AND"
 CHUNK = 10_000
 MOST_CHUNKS = 2**31 - 1
 PAIRS_A_READ = 2_000
@@ -43,12 +42,12 @@ Numbers = NDArray[Any]
 """Pair numbers; in the database little-endian of 32 bits."""
 
 
-def store(result_id: int, columns: Mapping[str, NDArray[Any]], before: storage_sql.Before) -> None:
-    """Insert the pairs of a result, best `overall` first, given as arrays named as in COLUMNS, in short transactions.
+def store(result_id: int, columns: Mapping[str, NDArray[Any]], before: sql.Before) -> None:
+    """Insert the pairs of a result, best `overall` first, given as arrays by name (COLUMNS), in short transactions.
 
-    NaN is stored as None, and so is a column that is left out (no insight for `insights`). `before` as in `bulk`.
+    NaN is stored as None, and so is an absent column (0 for `insights`). `before` as in `sql.store`.
     """
-    storage_sql.store(Pair, FIELDS, _rows(result_id, columns), before)
+    sql.store(Pair, FIELDS, _rows(result_id, columns), before)
 
 
 def _rows(result_id: int, columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
@@ -74,22 +73,22 @@ def store_orders(
     result_id: int,
     columns: Mapping[str, NDArray[Any]],
     clusters: NDArray[Any],
-    before: storage_sql.Before,
+    before: sql.Before,
     edges: Numbers | None = None,
 ) -> None:
-    """Store every list of a result's pairs: the sorts, the insights, the clusters and what holds these together.
+    """Store the lists of a result's pairs: by sort, insight and cluster, and the edges of clusters.
 
-    `columns` as in `store`; `clusters` has for each pair the number of the cluster that both wallets are in, else 0;
-    `edges` are the numbers of the pairs that are edges inside of clusters, ascending.
+    `columns` as in `store`; `clusters` has for each pair the number of the cluster of both wallets, 0 without one;
+    `edges` the numbers of the pairs that are edges of clusters, ascending.
     """
-    storage_sql.store(PairOrder, ORDER_FIELDS, _order_rows(result_id, columns, clusters, edges), before)
+    sql.store(PairOrder, ORDER_FIELDS, _order_rows(result_id, columns, clusters, edges), before)
 
 
 def _order_rows(
     result_id: int, columns: Mapping[str, NDArray[Any]], clusters: NDArray[Any], edges: Numbers | None
 ) -> Iterator[tuple[Any, ...]]:
-    held = np.zeros(0, dtype=np.int64) if edges is None else edges
-    for name, numbers in chain(_lists(columns, clusters), [(EDGES, held)]):
+    edges = np.zeros(0, dtype=np.int64) if edges is None else edges
+    for name, numbers in chain(_lists(columns, clusters), [(EDGES, edges)]):
         for start in range(0, len(numbers), CHUNK):
             yield result_id, name, start // CHUNK, numbers[start : start + CHUNK].astype("<i4").tobytes()
 
@@ -120,7 +119,7 @@ def _cluster_list(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _PairOrderList:
-    """The pairs that filters leave, in an order: `chosen` where they had to be gathered, else the whole stored list."""
+    """The pairs that match filters, in an order: the numbers `chosen`, or without filters (None) the stored list."""
 
     result_id: int
     sort: str
@@ -128,7 +127,7 @@ class _PairOrderList:
     total: int
 
     def numbers(self, start: int, stop: int) -> list[int]:
-        """Give the pair numbers at some places of the list."""
+        """Return the pair numbers of a slice of the list."""
         stop = min(stop, self.total)
         if self.chosen is not None:
             return [int(number) for number in self.chosen[start:stop]]
@@ -138,32 +137,32 @@ class _PairOrderList:
         part = _stored(self.result_id, self.sort, first, max(first, (stop - 1) // CHUNK))
         return [int(number) for number in part[start - first * CHUNK : stop - first * CHUNK]]
 
-    def reaching(self, least: float) -> int:
-        """Count the pairs that score at least so much: the first of the list, best first and None last."""
+    def count_from(self, least: float) -> int:
+        """Return how many pairs score at least `least`: they come first, None last."""
 
-        def falls_short(place: int) -> bool:
-            value = _value(self.result_id, self.sort, self.numbers(place, place + 1)[0])
+        def is_below(index: int) -> bool:
+            value = _value(self.result_id, self.sort, self.numbers(index, index + 1)[0])
             return value is None or round(value, RANK_DIGITS) < least
 
-        return bisect_left(range(self.total), True, key=falls_short)
+        return bisect_left(range(self.total), True, key=is_below)
 
 
 def _stored(result_id: int, name: str, first: int = 0, last: int | None = None) -> Numbers:
-    """Read chunks of a stored list, by the plain cursor; a list that is not there is empty."""
+    """Read chunks of a stored list; a list that does not exist is empty."""
     until = MOST_CHUNKS if last is None else last
-    sql = "SELECT numbers FROM pair_order WHERE result_id = ? AND sort = ? AND chunk BETWEEN ? AND ? ORDER BY chunk"
-    found = storage_sql.rows(sql, result_id, name, first, until)
+    query = "SELECT numbers FROM pair_order WHERE result_id = ? AND sort = ? AND chunk BETWEEN ? AND ? ORDER BY chunk"
+    found = sql.rows(query, result_id, name, first, until)
     return np.frombuffer(b"".join(bytes(row[0]) for row in found), dtype="<i4")
 
 
 def _value(result_id: int, column: str, number: int) -> float | None:
-    sql = f'SELECT "{column}" FROM pair WHERE result_id = ? AND number = ?'
-    found: float | None = storage_sql.rows(sql, result_id, number)[0][0]
+    query = f'SELECT "{column}" FROM pair WHERE result_id = ? AND number = ?'
+    found: float | None = sql.rows(query, result_id, number)[0][0]
     return found
 
 
 def _total(result_id: int) -> int:
-    last = storage_sql.rows("SELECT MAX(number) FROM pair WHERE result_id = ?", result_id)[0][0]
+    last = sql.rows("SELECT MAX(number) FROM pair WHERE result_id = ?", result_id)[0][0]
     return 0 if last is None else int(last) + 1
 
 
@@ -177,48 +176,48 @@ def _listing(
     edges: bool = False,
 ) -> _PairOrderList:
     total = _total(result_id)
-    wanted = [] if position is None else [_of_wallet(result_id, position)]
-    wanted += [] if insight is None else [_stored(result_id, _insight_list(insight))]
-    wanted += [] if cluster is None else [_stored(result_id, _cluster_list(cluster))]
-    wanted += [_stored(result_id, EDGES)] if edges else []
+    lists = [] if position is None else [_of_wallet(result_id, position)]
+    lists += [] if insight is None else [_stored(result_id, _insight_list(insight))]
+    lists += [] if cluster is None else [_stored(result_id, _cluster_list(cluster))]
+    lists += [_stored(result_id, EDGES)] if edges else []
     listing = _PairOrderList(result_id, sort, None, total)
-    if wanted:
-        chosen = _in_order(result_id, sort, wanted, total)
+    if lists:
+        chosen = _in_order(result_id, sort, lists, total)
         listing = _PairOrderList(result_id, sort, chosen, len(chosen))
     if least is not None:
-        listing = _PairOrderList(result_id, sort, listing.chosen, listing.reaching(least))
+        listing = _PairOrderList(result_id, sort, listing.chosen, listing.count_from(least))
     return listing
 
 
 def _of_wallet(result_id: int, position: int) -> Numbers:
-    # One side at a time: each has an index, while SQLite reads every pair of the result for "either".
-    sql = "SELECT number FROM pair WHERE result_id = ? AND"
-    found = [storage_sql.rows(f"{sql} {side} = ?", result_id, position) for side in ("wallet_a", "wallet_b")]
+    # One side at a time, since each has an index; for OR, SQLite reads every pair of the result.
+    query = "SELECT number FROM pair WHERE result_id = ? AND"
+    found = [sql.rows(f"{query} {side} = ?", result_id, position) for side in ("wallet_a", "wallet_b")]
     return np.array([row[0] for rows in found for row in rows], dtype=np.int64)
 
 
-def _in_order(result_id: int, sort: str, wanted: Sequence[Numbers], total: int) -> Numbers:
-    """Give the numbers that are in all of some lists, in the order of a sort."""
-    votes = np.zeros(total, dtype=np.int8)
-    for numbers in wanted:
-        votes[numbers] += 1
-    passes = votes == len(wanted)
+def _in_order(result_id: int, sort: str, lists: Sequence[Numbers], total: int) -> Numbers:
+    """Return the numbers that are in all lists, in the order of a sort."""
+    occurrences = np.zeros(total, dtype=np.int8)
+    for numbers in lists:
+        occurrences[numbers] += 1
+    in_all = occurrences == len(lists)
     if sort == "overall":
-        return np.flatnonzero(passes)
+        return np.flatnonzero(in_all)
     order = _stored(result_id, sort)
-    return np.asarray(order[passes[order]])
+    return np.asarray(order[in_all[order]])
 
 
 class Outdated(InputError):
-    """A cursor belongs to another result or to other filters: what follows it is not in this list."""
+    """A cursor belongs to another result or to other filters."""
 
 
 class Gone(WalletkinError):
-    """The rows of a result were deleted while they were read."""
+    """The rows of a result were deleted during the read."""
 
 
 class PairPage(NamedTuple):
-    """Some pairs of a list, the cursor of those that follow (None at its end), and how many the list has."""
+    """Some pairs of a list, the cursor of the next page (None after the last), and the length of the list."""
 
     rows: list[dict[str, Any]]
     following: str | None
@@ -228,17 +227,17 @@ class PairPage(NamedTuple):
 def counted_page(result_id: int, *, after: str | None = None, limit: int = 50, **filters: Any) -> PairPage:
     """Return a page of pairs, best first and None last (ties by address order).
 
-    Filters: `sort`, one of SORTS; `least` leaves out what scores lower (and None) by the measure sorted by; `position`
-    keeps one wallet's pairs, `insight` (a slug) those that carry it, `cluster` (a number) those inside it, `edges`
-    those that hold a cluster together. They combine; one that fits nothing gives an empty page. A row has every column,
-    `insights` as a list of slugs, the first the one to show, and `edge`, whether it holds a cluster together. Raises
-    InputError for a cursor that is not ours, Outdated for one of another result or of other filters.
+    Filters, which combine: `sort`, one of SORTS; `least`, the lowest score by that sort (None is lower than any);
+    `position`, a wallet; `insight`, a slug; `cluster`, a number; `edges`, only edges of clusters. Without a match the
+    page is empty. A row has every column, `insights` as a list of slugs, the one to show first, and `edge`, whether the
+    pair is an edge of a cluster. Raises InputError for an invalid cursor, Outdated for one of another result or of
+    other filters.
     """
     start = 0 if after is None else _start(after, result_id, filters)
     listing = _listing(result_id, **filters)
-    rows = marked(result_id, _read(result_id, listing.numbers(start, start + limit)))
+    rows = with_edge(result_id, _read(result_id, listing.numbers(start, start + limit)))
     following = start + limit
-    cursor = encode_cursor([following, result_id, _mark(filters)]) if following < listing.total else None
+    cursor = encode_cursor([following, result_id, _checksum(filters)]) if following < listing.total else None
     return PairPage(rows, cursor, listing.total)
 
 
@@ -251,75 +250,75 @@ def page(
 
 
 def _start(after: str, result_id: int, filters: Mapping[str, Any]) -> int:
-    start, of_result, mark = decode_cursor(after, 3)
-    if of_result != result_id or mark != _mark(filters):
+    start, of_result, checksum = decode_cursor(after, 3)
+    if of_result != result_id or checksum != _checksum(filters):
         raise Outdated(
             "The page mark `after` belongs to another result or to other filters; start again from the first page."
         )
     return start
 
 
-def _mark(filters: Mapping[str, Any]) -> int:
-    """Give a number that stands for filters: the same ones give the same number in every process."""
+def _checksum(filters: Mapping[str, Any]) -> int:
+    """Return a checksum of filters, equal in every process."""
     given = {name: value for name, value in filters.items() if value is not None and value is not False}
     return zlib.crc32(repr(sorted(({"sort": "overall"} | given).items())).encode())
 
 
-def marked(result_id: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say of each row whether its pair is an `edge`, one of those that hold a cluster together; return the rows."""
-    held = _stored(result_id, EDGES) if rows else np.zeros(0, dtype="<i4")
-    places = np.searchsorted(held, [row["number"] for row in rows]).tolist()  # they are stored ascending
-    for row, place in zip(rows, places, strict=True):
-        row["edge"] = place < len(held) and bool(held[place] == row["number"])
+def with_edge(result_id: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Set `edge` of each row, whether its pair is an edge of a cluster; return the rows."""
+    edges = _stored(result_id, EDGES) if rows else np.zeros(0, dtype="<i4")
+    indices = np.searchsorted(edges, [row["number"] for row in rows]).tolist()  # they are stored ascending
+    for row, index in zip(rows, indices, strict=True):
+        row["edge"] = index < len(edges) and bool(edges[index] == row["number"])
     return rows
 
 
 def count(result_id: int, **filters: Any) -> int:
-    """Return how many pairs the filters of `page` (and its `sort`, which `least` goes by) leave."""
+    """Return how many pairs match the filters of `counted_page`; `least` is compared with its `sort`."""
     return _listing(result_id, **filters).total
 
 
 def stream(result_id: int, *, kept: int = 0, **filters: Any) -> Iterator[dict[str, Any]]:
-    """Yield all pairs that the filters of `page` leave, in its order and as its rows, read a part at a time.
+    """Yield all pairs that match the filters of `counted_page`, in its order, read a part at a time.
 
-    Holds a connection only while it reads, so that a slow reader blocks nobody. `kept` is how many pairs the result has
-    by its own word. Raises Gone as soon as a row is missing because the result was deleted meanwhile.
+    Holds a connection only while it reads, so that a slow client blocks no other. `kept` is the number of pairs by the
+    result's summary. Raises Gone at the first row that is missing because the result was deleted meanwhile.
     """
     with database.session():
         listing = _listing(result_id, **filters)
-        # Rows are deleted from the first on, so while that is there the list above is whole.
-        whole = not kept or bool(_read(result_id, [0]))
-    if not whole:
+        # Deletion starts with the first row: while it exists, the list above is complete.
+        is_complete = not kept or bool(_read(result_id, [0]))
+    if not is_complete:
         raise Gone(DELETED)
     for start in range(0, listing.total, PAIRS_A_READ):
         with database.session():
             numbers = listing.numbers(start, start + PAIRS_A_READ)
-            rows = marked(result_id, _read(result_id, numbers))
+            rows = with_edge(result_id, _read(result_id, numbers))
         if len(rows) < min(PAIRS_A_READ, listing.total - start):
             raise Gone(DELETED)
         yield from rows
 
 
 def pair(result_id: int, a: int, b: int) -> dict[str, Any]:
-    """Return one pair, as a row of `page`. Raises NotFound (code `not_kept`) when it is not among the kept ones."""
-    found = storage_sql.rows(f"{READ} wallet_a = ? AND wallet_b = ?", result_id, a, b)
+    """Return one pair, as a row of `counted_page`. Raises NotFound (code `not_kept`) when it was not kept."""
+    found = sql.rows(f"{READ} wallet_a = ? AND wallet_b = ?", result_id, a, b)
     if not found:
         raise NotFound("This pair was not kept: it is not among either wallet's closest.", code="not_kept")
-    return marked(result_id, [_shaped(found[0])])[0]
+    return with_edge(result_id, [_row(found[0])])[0]
 
 
 def numbered(result_id: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the pairs with these numbers, in their order, as rows of `page`; what is not there is left out."""
-    return marked(result_id, _read(result_id, numbers))
+    """Return the pairs with these numbers, in their order, as rows of `counted_page`, without missing ones."""
+    return with_edge(result_id, _read(result_id, numbers))
 
 
 def _read(result_id: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
     if not numbers:
         return []
-    rows = storage_sql.rows(f"{READ} number IN {storage_sql.sql_in(numbers).sql}", result_id)
-    found = {row[1]: _shaped(row) for row in rows}
+    rows = sql.rows(f"{READ} number IN {sql.sql_in(numbers).sql}", result_id)
+    found = {row[1]: _row(row) for row in rows}
     return [found[number] for number in numbers if number in found]
 
 
-def _shaped(row: Sequence[Any]) -> dict[str, Any]:
+def _row(row: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(NAMES, row, strict=True)) | {"insights": insights.names(row[-1])}

@@ -1,6 +1,6 @@
-"""How far an analysis is, and how fast its syncs go: what each reader asks for every two seconds while it runs.
+"""The progress of an analysis and the speed of its syncs, which every open page polls every two seconds.
 
-Plain SQL, for the reason that `database.rows` gives.
+Plain SQL, for the reason given at `sql.rows`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ WALLETS_READ = (
     "FROM analysis_wallet w JOIN wallet a ON a.id = w.wallet_id WHERE w.analysis_id = ? "
     'ORDER BY w.line, w."position"'
 )
-# Apart from the wallets, since a join by subject costs seconds for 10,000 of them.
+# Not joined to the wallets: a join by target takes seconds for 10,000 of them.
 SYNCS_READ = (
     "SELECT j.target, j.done, j.total FROM job_analysis ja JOIN job j ON j.id = ja.job_id WHERE ja.analysis_id = ? "
     f"AND j.kind = 'sync' AND j.state IN ({LIVE})"
 )
-# What is live and of known size; what is live and of unknown size; the size of those that tell it.
+# Done, elapsed, live and of known size, live and of unknown size, mean size where known.
 PACE_READ = (
     f"SELECT COALESCE(SUM(j.done), 0), {{now}} - MIN(j.started_at), "
     f"COALESCE(SUM(CASE WHEN j.state IN ({LIVE}) AND j.total IS NOT NULL THEN j.total - j.done END), 0), "
@@ -41,10 +41,10 @@ STAGES_READ = (
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far the syncs made for an analysis are, in transactions.
+    """The progress of the syncs made for an analysis, in transactions.
 
-    `known` is what is still to come of the live jobs whose size is known, `unknown` the number of the others;
-    `mean_size` is the mean over those known, None when none is.
+    `known` is the rest of the live jobs whose size is known, `unknown` the number of the other live jobs, `mean_size`
+    the mean of the known sizes (None without any).
     """
 
     done: int
@@ -55,33 +55,33 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Return the time that the rest takes at the rate so far, None until something was measured."""
+        """Return the time left at the rate so far, None until a rate was measured."""
         if not self.done or self.elapsed_s <= 0 or (self.unknown and self.mean_size is None):
             return None
         return (self.known + self.unknown * (self.mean_size or 0)) * self.elapsed_s / self.done
 
 
 def progress_rows(analysis_id: int) -> list[dict[str, Any]]:
-    """Return, in the order of the input, how far the sync of each wallet is.
+    """Return the progress of each wallet's sync, in the order of the input.
 
-    Keys: address, label, line, state, reason, truncated, done, total (None when not known). No wallet, no rows.
+    Keys: address, label, line, state, reason, truncated, done, total (None when unknown).
     """
     live = sql.rows(SYNCS_READ, analysis_id)
     syncs = {address: (done, total) for address, done, total in live}
     rows = [dict(zip(KEYS, row, strict=True)) for row in sql.rows(WALLETS_READ, analysis_id)]
     for row in rows:
-        row["truncated"] = bool(row["truncated"])  # SQLite's own answer is a number
+        row["truncated"] = bool(row["truncated"])  # SQLite returns a number
         if row["state"] not in ENDED_WALLET:
             row["done"], row["total"] = syncs.get(row["address"], (0, None))
     return rows
 
 
 def pace(analysis_id: int) -> Pace:
-    """Measure the syncs of an analysis; one without syncs has done nothing in no time."""
+    """Return the progress of the syncs of an analysis; zeros without syncs."""
     ((done, elapsed_s, known, unknown, mean),) = sql.rows(PACE_READ.format(now=database.clock().sql), analysis_id)
     return Pace(int(done), elapsed_s or 0.0, max(0, int(known)), int(unknown), None if mean is None else float(mean))
 
 
 def stage_jobs(analysis_id: int) -> dict[str, dict[str, Any]]:
-    """Return kind → the newest job of an analysis of that kind, syncs left out; with `state`, `done` and `total`."""
+    """Return kind → the newest job of an analysis of that kind (STAGE_KEYS), except syncs."""
     return {row[0]: dict(zip(STAGE_KEYS, row, strict=True)) for row in sql.rows(STAGES_READ, analysis_id)}

@@ -1,4 +1,4 @@
-"""Results as a whole: what was computed for an analysis, stored and read back; their pairs are in `pairs.py`."""
+"""Results: storing and reading what was computed for an analysis. Pairs are in `pairs.py`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import orjson
 from peewee import JOIN, fn
 
 from tasks.errors import NotFound
-from tasks.storage import database
-from tasks.storage import sql as storage_sql
+from tasks.storage import database, sql
 from tasks.storage.models.analyses import AnalysisWallet
 from tasks.storage.models.base import db
 from tasks.storage.models.results import Allocation, Result, ResultCluster, ResultMint, ResultWallet
 from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Wallet
-from tasks.storage.sql import Before, columns, sql_in, store
 
 STATUSES = ("pending", "resolved", "unlisted", "failed")
 JSON_FIELDS = ("summary", "rates", "parameters", "background", "explained", "insights", "missing")
-MINTS_PER_DROP, POSITIONS_PER_DROP, PAIRS_PER_DROP = 2_000, 100, 5_000
 ALLOCATION_FIELDS = (
     Allocation.result_id,
     Allocation.position,
@@ -37,7 +34,7 @@ ALLOCATION_FIELDS = (
     Allocation.weight,
 )
 ALLOCATION_NAMES = tuple(field.name for field in ALLOCATION_FIELDS)
-ALLOCATION_READ = f'SELECT {columns(ALLOCATION_FIELDS)} FROM allocation WHERE result_id = ? AND "position" = ?'
+ALLOCATION_READ = f'SELECT {sql.columns(ALLOCATION_FIELDS)} FROM allocation WHERE result_id = ? AND "position" = ?'
 MINT_FIELDS = (ResultMint.result_id, ResultMint.mint_id, ResultMint.wallets, ResultMint.spent_sol)
 WALLET_FIELDS = (
     ResultWallet.result_id,
@@ -60,7 +57,7 @@ CLUSTER_FIELDS = (
 
 
 def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) -> int:
-    """Make an empty result that no reader sees yet; return its id."""
+    """Insert an empty result that no reader sees yet; return its id."""
     return int(
         Result.insert(
             analysis_id=analysis_id,
@@ -75,40 +72,40 @@ def new_result(analysis_id: int, provisional: bool, wallets: int, version: str) 
     )
 
 
-def store_allocation(rows: Iterable[tuple[Any, ...]], before: Before) -> None:
-    """Insert allocation rows, as ALLOCATION_FIELDS, in short transactions; `before` as in `bulk`."""
-    store(Allocation, ALLOCATION_FIELDS, rows, before)
+def store_allocation(rows: Iterable[tuple[Any, ...]], before: sql.Before) -> None:
+    """Insert allocation rows, as ALLOCATION_FIELDS, in short transactions; `before` as in `sql.store`."""
+    sql.store(Allocation, ALLOCATION_FIELDS, rows, before)
 
 
-def store_mints(rows: Iterable[tuple[int, int, int, float]], before: Before) -> None:
+def store_mints(rows: Iterable[tuple[int, int, int, float]], before: sql.Before) -> None:
     """Insert (result id, mint id, wallets, SOL spent), one for each mint of the allocation; `before` as above."""
-    store(ResultMint, MINT_FIELDS, rows, before)
+    sql.store(ResultMint, MINT_FIELDS, rows, before)
 
 
-def store_wallets(rows: Iterable[tuple[Any, ...]], before: Before) -> None:
+def store_wallets(rows: Iterable[tuple[Any, ...]], before: sql.Before) -> None:
     """Insert (result id, position, cluster, x, y, behaviour as JSON) of every wallet; `before` as above."""
-    store(ResultWallet, WALLET_FIELDS, rows, before)
+    sql.store(ResultWallet, WALLET_FIELDS, rows, before)
 
 
-def store_clusters(rows: Iterable[tuple[Any, ...]], before: Before) -> None:
+def store_clusters(rows: Iterable[tuple[Any, ...]], before: sql.Before) -> None:
     """Insert clusters, as CLUSTER_FIELDS with their lists as JSON; `before` as above."""
-    store(ResultCluster, CLUSTER_FIELDS, rows, before)
+    sql.store(ResultCluster, CLUSTER_FIELDS, rows, before)
 
 
-def close_result(result_id: int, *, wallets: int, duration_s: float, **told: Any) -> None:
-    """Write what a result says in sum (any of JSON_FIELDS, as values); its rows are stored by now."""
-    texts = {name: json.dumps(value) for name, value in told.items()}
+def close_result(result_id: int, *, wallets: int, duration_s: float, **summary: Any) -> None:
+    """Store the summary of a result (any of JSON_FIELDS, as values), after its rows."""
+    texts = {name: json.dumps(value) for name, value in summary.items()}
     Result.update(wallets=wallets, duration_s=duration_s, **texts).where(Result.id == result_id).execute()
 
 
 def result(result_id: int) -> dict[str, Any]:
-    """Return a result's row with what is JSON in it read; see `Result` for its keys."""
+    """Return a result's row with its JSON fields decoded; see `Result` for the keys."""
     row: dict[str, Any] = Result.select().where(Result.id == result_id).dicts().get()
     return row | {name: orjson.loads(row[name]) for name in JSON_FIELDS}
 
 
 def clusters(result_id: int, most: int | None = None) -> list[dict[str, Any]]:
-    """Return the clusters (`most` of them), the largest first: number, cohesion, edges, and the lists of their row."""
+    """Return the clusters (at most `most`), largest first: number, cohesion, edges, and the lists of `ResultCluster`."""
     c = ResultCluster
     fields = (c.number, c.cohesion, c.edges, c.members, c.weak_bridges, c.shared_mints, c.strongest_edges)
     rows = db.execute(c.select(*fields).where(c.result_id == result_id).order_by(c.number).limit(most))
@@ -117,7 +114,7 @@ def clusters(result_id: int, most: int | None = None) -> list[dict[str, Any]]:
 
 
 def cluster_sums(result_id: int) -> tuple[int, int]:
-    """Return how many clusters there are, and how many wallets are in them."""
+    """Return the number of clusters, and of wallets in them."""
     w = ResultWallet
     query = w.select(fn.max(w.cluster), fn.count(w.cluster)).where(w.result_id == result_id)
     ((most, inside),) = list(db.execute(query))
@@ -125,14 +122,14 @@ def cluster_sums(result_id: int) -> tuple[int, int]:
 
 
 def wallets(result_id: int, positions: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
-    """Return position → {"cluster", "x", "y"} of the wallets at these positions (None: all) that took part.
+    """Return position → {"cluster", "x", "y"} of the compared wallets at these positions (None: all).
 
-    Empty while that is not computed.
+    Empty for a provisional result.
     """
-    sql = 'SELECT "position", cluster, x, y FROM result_wallet WHERE result_id = ?'
+    query = 'SELECT "position", cluster, x, y FROM result_wallet WHERE result_id = ?'
     if positions is not None:
-        sql += f' AND "position" IN {sql_in(sorted(positions)).sql}'
-    rows = storage_sql.rows(sql, result_id)
+        query += f' AND "position" IN {sql.sql_in(sorted(positions)).sql}'
+    rows = sql.rows(query, result_id)
     return {position: {"cluster": cluster, "x": x, "y": y} for position, cluster, x, y in rows}
 
 
@@ -141,8 +138,8 @@ def behaviour(result_id: int, position: int) -> dict[str, Any]:
 
     Raises NotFound (code `no_behaviour`) when the wallet was not read, or the result has none.
     """
-    sql = 'SELECT behaviour FROM result_wallet WHERE result_id = ? AND "position" = ?'
-    rows = storage_sql.rows(sql, result_id, position)
+    query = 'SELECT behaviour FROM result_wallet WHERE result_id = ? AND "position" = ?'
+    rows = sql.rows(query, result_id, position)
     if not rows or rows[0][0] is None:
         raise NotFound("There is no behaviour of this wallet in the result.", code="no_behaviour")
     return dict(orjson.loads(rows[0][0]))
@@ -150,7 +147,7 @@ def behaviour(result_id: int, position: int) -> dict[str, Any]:
 
 def allocation(result_id: int, position: int) -> dict[int, dict[str, Any]]:
     """Return mint id → allocation row of one wallet, keys as ALLOCATION_FIELDS."""
-    rows = storage_sql.rows(ALLOCATION_READ, result_id, position)
+    rows = sql.rows(ALLOCATION_READ, result_id, position)
     return {row[2]: dict(zip(ALLOCATION_NAMES, row, strict=True)) for row in rows}
 
 
@@ -168,15 +165,15 @@ def top_tokens(result_id: int, most: int = 24) -> list[dict[str, Any]]:
 
 
 def mint_ids(result_id: int) -> list[int]:
-    """Return the mints of a result's allocation, those that most wallets traded first, ties by id."""
+    """Return the mint ids of a result's allocation, those that most wallets traded first, ties by id."""
     m = ResultMint
     query = m.select(m.mint_id).where(m.result_id == result_id).order_by(m.wallets.desc(), m.mint_id)
-    # By the plain cursor: peewee's rows cost three times that, and a page waits for these.
+    # The plain cursor: peewee's rows take three times as long, and a page waits for these.
     return [row[0] for row in db.execute(query)]
 
 
 def token_counts(result_id: int) -> dict[str, int]:
-    """Return how many mints of a result's allocation are pending, resolved, unlisted and failed; 0 where none is."""
+    """Return how many mints of a result's allocation have each of the STATUSES."""
     query = (
         ResultMint.select(Token.status, fn.count(Token.id))
         .join(Token, JOIN.INNER, on=(Token.id == ResultMint.mint_id))

@@ -1,7 +1,6 @@
-"""The key that signs cookies, where none is given: beside SQLite in a file, on PostgreSQL in a row, for every machine.
+"""The key that signs cookies without `WALLETKIN_SECRET_KEY`: a file beside SQLite, or a row of PostgreSQL.
 
-Whoever can read the row can read every analysis and its id as well, so that forging a cookie would give them nothing
-more; with `WALLETKIN_SECRET_KEY` it is in no database.
+A reader of the row can read every analysis and its id anyway, so that a forged cookie gains nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ ONLY = 1
 
 
 def signing_key(settings: Settings) -> str:
-    """Return the key given, else the one that all processes on this database share; the first of them makes it."""
+    """Return the key of the settings, otherwise the one that all processes on this database share, making it first."""
     if settings.given_secret_key or database.is_sqlite():
         return settings.secret_key
     with database.session():
@@ -26,6 +25,6 @@ def signing_key(settings: Settings) -> str:
 
 
 def rows_beside(file: pathlib.Path) -> list[tuple[int, str]]:
-    """Return the row that a SQLite file's key would be; without one in its folder none."""
-    kept = file.parent / "secret_key"
-    return [(ONLY, kept.read_text().strip())] if kept.is_file() else []
+    """Return the row for the key file beside a SQLite database; no row without that file."""
+    key_file = file.parent / "secret_key"
+    return [(ONLY, key_file.read_text().strip())] if key_file.is_file() else []

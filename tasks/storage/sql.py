@@ -1,4 +1,4 @@
-"""Stores many rows quickly, in short transactions. Knows no table; the modules named after their subject do."""
+"""Bulk writes in short transactions, plain queries and row locks, for any table."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.storage.models.base import db
 
 
 def columns(fields: Iterable[Any]) -> str:
-    """Write the columns of some fields out, for `rows`."""
+    """Return the columns of some fields as SQL, for `rows`."""
     return ", ".join(f'"{field.column_name}"' for field in fields)
 
 
 def rows(sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Read all rows of a query that is written out, `?` for each value.
+    """Return all rows of a query in SQL, `?` for each value.
 
-    For what every page asks: peewee takes several times as long to write such a query as the database to answer it.
+    For hot pages: peewee takes several times as long to build such a query as the database to answer it.
     """
     found: list[tuple[Any, ...]] = db.execute_sql(
         sql if database.is_sqlite() else sql.replace("?", "%s"), values
@@ -29,32 +29,29 @@ def rows(sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def sql_in(numbers: Iterable[int]) -> SQL:
-    """Write whole numbers out as the right side of `IN`: as a parameter each costs more than looking it up.
-
-    Without any, nothing is in it.
-    """
+    """Return integers as the right side of `IN`, which matches nothing without any; parameters would cost more."""
     return SQL(f"({', '.join(str(int(number)) for number in numbers) or 'NULL'})")
 
 
 def for_update(query: Any) -> Any:
-    """Make a query hold its rows until the end of the transaction; SQLite's write transaction holds everything."""
+    """Make a query lock its rows until the end of the transaction; SQLite's write transaction locks everything."""
     return query if database.is_sqlite() else query.for_update()
 
 
 def lock_rows(key: Any, values: Iterable[Any]) -> None:
-    """Hold the rows of these keys until the commit, in the order that everybody takes them in; nothing on SQLite.
+    """Lock the rows of these keys until the commit, in the order of the keys; does nothing on SQLite.
 
-    Two writers of the same rows would else wait for each other on PostgreSQL.
+    Otherwise, on PostgreSQL, two writers of the same rows would deadlock.
     """
-    wanted = sorted(set(values))
-    if wanted and not database.is_sqlite():
-        list(key.model.select(key).where(key.in_(wanted)).order_by(key).for_update().tuples())
+    ordered = sorted(set(values))
+    if ordered and not database.is_sqlite():
+        list(key.model.select(key).where(key.in_(ordered)).order_by(key).for_update().tuples())
 
 
 def insert_rows(model: Any, fields: Iterable[Any], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert plain tuples in chunks; rows whose unique key is there already are left as they are.
+    """Insert tuples in chunks, with the model's defaults for other fields; existing unique keys are left unchanged.
 
-    Plain `executemany`, with the model's defaults for the other fields, costs a third of what model queries cost.
+    Plain `executemany` costs a third of model queries.
     """
     given = [field.column_name for field in fields]
     defaults = {field.column_name: value for field, value in model._meta.defaults.items()}
@@ -67,17 +64,17 @@ def insert_rows(model: Any, fields: Iterable[Any], rows: Iterable[tuple[Any, ...
 
 
 ROWS_PER_WRITE = 10_000
-"""Of the widest rows with two indexes SQLite stores so many in 0.09 s to 0.12 s of processor time. Each transaction
-writes every page of an index that it touches, but parts of 25,000 save only 3 % of the whole and take 0.27 s each.
+"""SQLite stores so many of the widest rows, with two indexes, in at most 0.12 s of processor time; 25,000 take 0.27 s
+and save 3 % in all.
 """
 Before = Callable[[int], None]
-"""Called inside each transaction, first of all, with the number of rows that it stores."""
+"""Called first in each transaction, with the number of rows that it stores."""
 
 
 def store(model: Any, fields: Sequence[Any], rows: Iterable[tuple[Any, ...]], before: Before) -> None:
-    """Insert rows, given as tuples in the order of `fields`; other fields take the model's defaults.
+    """Insert tuples in the order of `fields`, with the model's defaults for other fields, in short transactions.
 
-    None of them may be there yet: a unique key that is refuses the transaction.
+    An existing unique key raises IntegrityError.
     """
     names = [field.column_name for field in fields]
     defaults = {field.column_name: value for field, value in model._meta.defaults.items()}
@@ -96,16 +93,16 @@ def _insert(table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]])
         marks = ", ".join("?" * len(columns))
         db.cursor().executemany(f'INSERT INTO "{table}" ({named}) VALUES ({marks})', rows)
         return
-    # A third of what inserting them costs there.
+    # COPY costs a third of INSERT there.
     with db.cursor() as cursor, cursor.copy(f'COPY "{table}" ({named}) FROM STDIN') as copy:
         for row in rows:
             copy.write_row(row)
 
 
 def update(keys: Sequence[Any], fields: Sequence[Any], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Change rows, given as tuples of the new values of `fields` and then those of the `keys` that name the row.
+    """Update rows, given as tuples of the new values of `fields`, then of the `keys` that identify the row.
 
-    Inside the caller's write transaction: they change all together.
+    Call inside a write transaction.
     """
     mark = "?" if database.is_sqlite() else "%s"
     table = fields[0].model._meta.table_name

@@ -1,4 +1,4 @@
-"""Where an unfinished sync of a wallet stands."""
+"""The cursor of an unfinished sync of a wallet."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tasks.storage.models.wallets import SyncCursor
 
 @dataclass(slots=True)
 class Cursor:
-    """Where a sync stands; kept after every batch, so that a killed one goes on from there.
+    """The state of a sync, stored after every batch, so that a killed sync continues from it.
 
-    `ranges` are the stretches of history still to read, newest first, each {"before", "until", "until_slot", "left",
-    "token", "listed"}; `page` the signatures of the first range that were listed last, of which `position` are done;
-    `unlisted` how ranges, newest, truncated and hole stood before that page was listed.
-    `done` counts the signatures looked at, `listed` those known to be there. `newest`, `oldest` and `last` are
-    (slot, signature); `hole` says that the history limit left a gap above what an earlier sync had read.
+    `ranges` are the parts of the history still to read, newest first, each {"before", "until", "until_slot", "left",
+    "token", "listed"}; `page` the last listed signatures of the first range, of which `position` are done; `unlisted`
+    the values of ranges, newest, truncated and hole before that page was listed. `done` counts the signatures read,
+    `listed` those listed. `newest`, `oldest` and `last` are (slot, signature); `hole`: the history limit left a gap
+    above what an earlier sync had read.
     """
 
     ranges: list[dict[str, Any]]
@@ -51,7 +51,7 @@ CURSOR_STATE = (
 
 
 def load_cursor(wallet_id: int) -> Cursor | None:
-    """Return where the wallet's unfinished sync stands, None when there is none."""
+    """Return the cursor of the wallet's unfinished sync, None without one."""
     row = SyncCursor.get_or_none(SyncCursor.wallet_id == wallet_id)
     if row is None:
         return None
@@ -59,17 +59,17 @@ def load_cursor(wallet_id: int) -> Cursor | None:
 
 
 def save_cursor(wallet_id: int, cursor: Cursor, *, with_page: bool = True) -> None:
-    """Keep where a sync stands; the page, which is large, only when it changed."""
+    """Store a cursor; the page, which is large, only `with_page`."""
     state = json.dumps({name: getattr(cursor, name) for name in CURSOR_STATE})
     if not with_page:
         SyncCursor.update(state=state, position=cursor.position).where(SyncCursor.wallet_id == wallet_id).execute()
         return
-    kept = [SyncCursor.state, SyncCursor.position, SyncCursor.page]
+    updated = [SyncCursor.state, SyncCursor.position, SyncCursor.page]
     SyncCursor.insert(
         wallet_id=wallet_id, state=state, position=cursor.position, page=json.dumps(cursor.page)
-    ).on_conflict(conflict_target=[SyncCursor.wallet_id], preserve=kept).execute()
+    ).on_conflict(conflict_target=[SyncCursor.wallet_id], preserve=updated).execute()
 
 
 def drop_cursor(wallet_id: int) -> None:
-    """Forget where a sync stood: it is done."""
+    """Delete the cursor of a sync that has ended."""
     SyncCursor.delete().where(SyncCursor.wallet_id == wallet_id).execute()

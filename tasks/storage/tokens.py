@@ -1,4 +1,4 @@
-"""The token registry: which mints were ever seen, and what is known of them. Asks no market."""
+"""The token registry: ids of mints, and lists of tokens. The queue of tokens to look up is in `enrichment`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,16 @@ from tasks.storage.models.base import db
 from tasks.storage.models.results import ResultMint
 from tasks.storage.models.tokens import Token
 
-
-def mints(result_id: int, status: str, most: int) -> Sequence[str]:
-    """Return the mints of a result's allocation whose token is in a state, those most wallets traded first."""
-    m = ResultMint
-    query = m.select(Token.mint).join(Token, JOIN.INNER, on=(Token.id == m.mint_id))
-    query = query.where(m.result_id == result_id, Token.status == status)
-    return [row[0] for row in db.execute(query.order_by(m.wallets.desc(), Token.mint).limit(most))]
-
-
 CHUNK = 500
-NO_MINT = 0  # the mint id of a row that names no token, such as a failed transaction
+NO_MINT = 0  # the mint id of a row without a token, such as a failed transaction
+SORTS = ("wallets", "spent_sol")
+REPLACED = "The list was replaced by a newer one; start again from its first page."
 
 
 def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
-    """Register mints (mint → decimals, where known) and return the id of each; an empty mapping gives an empty one."""
+    """Register mints (mint → decimals, None when unknown) and return the id of each."""
     ids = mint_ids(mints)
-    # In one order for everybody: on PostgreSQL two syncs that register the same mints would else wait for each other.
+    # Sorted; otherwise, on PostgreSQL, two syncs registering the same mints would deadlock.
     missing = sorted(mint for mint in mints if mint not in ids)
     if missing:
         now = database.now_s()
@@ -42,7 +35,7 @@ def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
 
 
 def mint_ids(mints: Iterable[str]) -> dict[str, int]:
-    """Return the ids of those mints that are registered."""
+    """Return mint → id of those mints that are registered."""
     found: dict[str, int] = {}
     for part in chunked(sorted(set(mints)), CHUNK):
         found.update(Token.select(Token.mint, Token.id).where(Token.mint.in_(part)).tuples())
@@ -50,12 +43,12 @@ def mint_ids(mints: Iterable[str]) -> dict[str, int]:
 
 
 def known_mints(addresses: Collection[str]) -> set[str]:
-    """Return those of the addresses that the registry knows as mints."""
+    """Return the addresses that are registered mints."""
     return set(mint_ids(addresses))
 
 
 def mint_names(ids: Iterable[int]) -> dict[int, str]:
-    """Return id → mint for the ids given."""
+    """Return id → mint."""
     found: dict[int, str] = {}
     for part in chunked(sorted(set(ids)), CHUNK):
         found.update(sql.rows(f"SELECT id, mint FROM token WHERE id IN {sql.sql_in(part).sql}"))
@@ -63,13 +56,17 @@ def mint_names(ids: Iterable[int]) -> dict[int, str]:
 
 
 def prices(ids: Iterable[int]) -> Iterator[tuple[int, float | None, int | None]]:
-    """Yield (id, price in USD, decimals) of the ids given, in no order; None is unknown."""
+    """Yield (id, price in USD, decimals), in no order; None is unknown."""
     for part in chunked(sorted(set(ids)), CHUNK):
         yield from list(Token.select(Token.id, Token.price_usd, Token.decimals).where(Token.id.in_(part)).tuples())
 
 
-SORTS = ("wallets", "spent_sol")
-GONE = "The list was replaced by a newer one; start again from its first page."
+def mints(result_id: int, status: str, most: int) -> Sequence[str]:
+    """Return the mints of a result's allocation whose token has this status, those that most wallets traded first."""
+    m = ResultMint
+    query = m.select(Token.mint).join(Token, JOIN.INNER, on=(Token.id == m.mint_id))
+    query = query.where(m.result_id == result_id, Token.status == status)
+    return [row[0] for row in db.execute(query.order_by(m.wallets.desc(), Token.mint).limit(most))]
 
 
 def page(
@@ -77,7 +74,7 @@ def page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return tokens, each {"mint_id", "mint", "wallets", "spent_sol"}, the highest first, and the next page's cursor.
 
-    `sort` is one of SORTS; ties go by the other one, then by id. Raises InputError for an `after` that is not ours.
+    `sort` is one of SORTS; ties by the other one, then by id. Raises InputError for an invalid `after`.
     """
     m = ResultMint
     first, second = (m.wallets, m.spent_sol) if sort == "wallets" else (m.spent_sol, m.wallets)
@@ -99,7 +96,7 @@ def _behind(result_id: int, after: str, first: Any, second: Any) -> Any:
     m = ResultMint
     last = m.select(first, second).where(m.result_id == result_id, m.mint_id == mint_id).tuples().first()
     if last is None:
-        raise InputError(GONE)
+        raise InputError(REPLACED)
     higher, lower = last
     tied = (second < lower) | ((second == lower) & (m.mint_id > mint_id))
     return (first < higher) | ((first == higher) & tied)

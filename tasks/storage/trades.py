@@ -1,4 +1,4 @@
-"""The stored trades of many wallets at once, as plain rows. One wallet's movements of every kind are `wallets.py`'s."""
+"""The stored trades of many wallets as plain rows. `wallets.movements` reads one wallet's movements of every kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.storage.wallets import SIDES, Bounds
 
 WALLETS_PER_READ = 300
 ROWS_PER_READ = 30_000
-"""About so many rows are held at once, 25 MB of Python's objects; a wallet with more is read by itself."""
+"""About so many rows are in memory at once (25 MB of objects); a wallet with more is read alone."""
 TRADES = (SIDES.index("buy"), SIDES.index("sell"))
 m = Movement
 BACKGROUND_COLUMNS = (m.wallet_id, m.sync_no, m.slot, m.block_at, m.side, m.mint_id)
@@ -29,40 +29,42 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ReadableWallet:
-    """What may be seen of a wallet, and of how many transactions that is: about the rows that reading it gives."""
+    """The bounds of a wallet, and its number of transactions: about the number of its rows."""
 
     bounds: Bounds
     transactions: int
 
 
-def read(seen: Sequence[ReadableWallet], *, background: bool = False) -> Iterator[tuple[Sequence[Bounds], list[Any]]]:
-    """Yield some wallets and all trades of theirs as rows of COLUMNS, until every wallet was read.
+def read(
+    wallets: Sequence[ReadableWallet], *, background: bool = False
+) -> Iterator[tuple[Sequence[Bounds], list[Any]]]:
+    """Yield the wallets in parts, each with all its trades as rows of COLUMNS (with `background` BACKGROUND_COLUMNS).
 
-    One query for each part, by the plain cursor: peewee's rows cost a multiple of what the database does. The rows
-    reach beyond the bounds; who reads them compares `sync_no` and `slot`. With `background` only BACKGROUND_COLUMNS.
+    Rows beyond the bounds are included: the caller compares `sync_no` and `slot`. The plain cursor, since peewee's rows
+    take several times as long as the query.
     """
     columns = BACKGROUND_COLUMNS if background else COLUMNS
-    for part in parts([one.transactions for one in seen]):
-        bounds = [one.bounds for one in seen[part]]
+    for part in parts([one.transactions for one in wallets]):
+        bounds = [one.bounds for one in wallets[part]]
         query = m.select(*columns).where(m.wallet_id.in_([one.wallet_id for one in bounds]), m.side.in_(TRADES))
         yield bounds, db.execute(query).fetchall()
 
 
 def parts(transactions: Sequence[int]) -> Iterator[slice]:
-    """Cut wallets, given by their numbers of transactions, into runs that can be read at once; none for no wallet."""
+    """Yield slices of wallets, given by their numbers of transactions, of at most WALLETS_PER_READ or ROWS_PER_READ."""
     start = rows = 0
-    for place, count in enumerate(transactions):
-        if place > start and (rows + count > ROWS_PER_READ or place - start == WALLETS_PER_READ):
-            yield slice(start, place)
-            start, rows = place, 0
+    for index, count in enumerate(transactions):
+        if index > start and (rows + count > ROWS_PER_READ or index - start == WALLETS_PER_READ):
+            yield slice(start, index)
+            start, rows = index, 0
         rows += count
     if start < len(transactions):
         yield slice(start, len(transactions))
 
 
-def others(than: Collection[int]) -> list[ReadableWallet]:
-    """Return what may be seen now of every wallet that was ever synced, those with the ids named left out."""
+def others(wallet_ids: Collection[int]) -> list[ReadableWallet]:
+    """Return every wallet that was ever synced, with its present bounds, except those with these ids."""
     w = Wallet
     query = w.select(w.id, w.syncs, w.oldest_slot, w.transactions).where(w.syncs > 0).order_by(w.id)
     rows = db.execute(query).fetchall()
-    return [ReadableWallet(Bounds(*bounds), count) for *bounds, count in rows if bounds[0] not in than]
+    return [ReadableWallet(Bounds(*bounds), count) for *bounds, count in rows if bounds[0] not in wallet_ids]

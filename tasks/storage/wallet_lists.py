@@ -1,6 +1,6 @@
-"""Lists of a large analysis that pages show in parts: its wallets in an order, what a result says of some of them.
+"""Pages of the wallets of a large analysis, in an order and with filters, and what a result says of them.
 
-A page reads the positions of its rows first, then only what it shows of these. Changes nothing.
+A page reads the positions of its rows first, then only what it shows of these.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from typing import Any
 import orjson
 from peewee import JOIN, fn
 
-from tasks.storage import pairs
-from tasks.storage import sql as storage_sql
+from tasks.storage import pairs, sql
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
 from tasks.storage.models.base import db
 from tasks.storage.models.results import Allocation, Pair, ResultCluster, ResultWallet
 from tasks.storage.models.wallets import Wallet
 
-RESULTS_KEPT = 8
-CUT_READ = (
+CACHED_ORDERS = 8
+TRUNCATED_READ = (
     "SELECT \"position\" FROM analysis_wallet WHERE analysis_id = ? AND truncated AND state = 'synced' "
     'ORDER BY line, "position"'
 )
 INCOMPLETE = ("partial", "failed")
 STATES = ("incomplete", "synced", "partial", "failed")
 SORTS = ("list", "transactions", "trades", "tokens", "spent", "cluster", "overall")
-"""Orders of the wallets: as they were given, by a figure (the largest first, unknown last), or by cluster."""
+"""Orders of the wallets: of the input, by a figure (largest first, unknown last), or by cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,15 @@ class WalletFilters:
 
 
 def wallets(analysis: Analysis, filters: WalletFilters, start: int, limit: int) -> tuple[list[int], int]:
-    """Return the positions of the wallets at some places of a list, and how many the list has.
+    """Return the positions of a page of wallets, and the length of the whole list.
 
-    Ties by the order of the input. Without a result nothing is in a cluster, and its figures order nothing.
+    Ties by the order of the input. Without a result no wallet is in a cluster, and sorts by its figures have no effect.
     """
     narrowed = bool(filters.state or filters.text or filters.cluster is not None)
     query = _filtered(analysis, filters)
     total = int(query.select(fn.count(AnalysisWallet.position)).scalar()) if narrowed else analysis.wallets
-    if filters.sort in GATHERED and analysis.result_id is not None:
-        order = _gathered(analysis.key, analysis.id, analysis.result_id, filters.sort)
+    if filters.sort in RANKS and analysis.result_id is not None:
+        order = _order_by_result(analysis.key, analysis.id, analysis.result_id, filters.sort)
         if narrowed:
             chosen = {row[0] for row in db.execute(query)}
             order = tuple(position for position in order if position in chosen)
@@ -61,11 +60,11 @@ def wallets(analysis: Analysis, filters: WalletFilters, start: int, limit: int) 
 
 
 def truncated_wallets(analysis_id: int, most: int) -> tuple[list[int], int]:
-    """Return the first `most` positions of the wallets whose history the limit cut, and how many there are.
+    """Return the first `most` positions of synced wallets whose history exceeds the limit, and how many there are.
 
-    Those that failed, or were read only in part, are not among them: they are told of as such.
+    Failed and partial wallets are not among them, since pages list those apart.
     """
-    found = [row[0] for row in storage_sql.rows(CUT_READ, analysis_id)]
+    found = [row[0] for row in sql.rows(TRUNCATED_READ, analysis_id)]
     return found[:most], len(found)
 
 
@@ -75,7 +74,7 @@ def _filtered(analysis: Analysis, filters: WalletFilters) -> Any:
     if filters.state:
         query = query.where(w.state.in_(INCOMPLETE) if filters.state == "incomplete" else w.state == filters.state)
     if filters.cluster is not None:
-        query = query.where(w.position.in_(storage_sql.sql_in(_members(analysis.result_id, filters.cluster))))
+        query = query.where(w.position.in_(sql.sql_in(_members(analysis.result_id, filters.cluster))))
     if filters.text:
         query = query.join(Wallet, JOIN.INNER, on=(Wallet.id == w.wallet_id))
         query = query.where(w.label.contains(filters.text) | Wallet.address.contains(filters.text))
@@ -96,16 +95,16 @@ def _order(sort: str) -> tuple[Any, ...]:
     return (column.is_null(), column.desc(), w.line, w.position)
 
 
-@lru_cache(RESULTS_KEPT)
-def _gathered(key: str, analysis_id: int, result_id: int, sort: str) -> tuple[int, ...]:
-    """Return all positions in an order that no row of a wallet tells; a result's does not change, so it is kept.
+@lru_cache(CACHED_ORDERS)
+def _order_by_result(key: str, analysis_id: int, result_id: int, sort: str) -> tuple[int, ...]:
+    """Return all positions in an order that needs a result; cached, since a result never changes.
 
-    The key goes along: another database numbers its results alike.
+    The key of the analysis is part of the cache key: another database has the same result numbers.
     """
     w = AnalysisWallet
     query = w.select(w.position).where(w.analysis_id == analysis_id).order_by(*_order("list"))
     listed = [row[0] for row in db.execute(query)]
-    rank = GATHERED[sort](result_id)
+    rank = RANKS[sort](result_id)
     return tuple(sorted(listed, key=lambda position: rank.get(position, math.inf)))
 
 
@@ -123,32 +122,32 @@ def _by_overall(result_id: int) -> dict[int, float]:
     return dict(_best_numbers(result_id))
 
 
-GATHERED: Mapping[str, Callable[[int], dict[int, float]]] = {
+RANKS: Mapping[str, Callable[[int], dict[int, float]]] = {
     "cluster": _by_cluster,
     "spent": _by_spent,
     "overall": _by_overall,
 }
-"""The orders that are not in the rows of the wallets: sort → position → rank, the smallest first."""
+"""Sorts that need a result: sort → function that returns position → rank, smallest first."""
 
 
 def spent(result_id: int, positions: Collection[int] | None = None) -> dict[int, float]:
-    """Return position → SOL spent by the wallets at these positions (None: all); who traded nothing is not there."""
+    """Return position → SOL spent by the wallets at these positions (None: all); wallets without trades are absent."""
     a = Allocation
     query = a.select(a.position, fn.sum(a.spent_sol)).where(a.result_id == result_id)
     if positions is not None:
-        query = query.where(a.position.in_(storage_sql.sql_in(positions)))
+        query = query.where(a.position.in_(sql.sql_in(positions)))
     return dict(db.execute(query.group_by(a.position)).fetchall())
 
 
 def styles(result_id: int, positions: Collection[int]) -> dict[int, str | None]:
-    """Return position → style of the wallets at these positions; who took no part is not there."""
-    sql = f'SELECT "position", behaviour FROM result_wallet WHERE "position" IN {storage_sql.sql_in(positions).sql}'
-    rows = storage_sql.rows(f"{sql} AND result_id = ?", result_id)
+    """Return position → style of the compared wallets at these positions."""
+    query = f'SELECT "position", behaviour FROM result_wallet WHERE "position" IN {sql.sql_in(positions).sql}'
+    rows = sql.rows(f"{query} AND result_id = ?", result_id)
     return {position: orjson.loads(text).get("style") for position, text in rows}
 
 
 def closest(result_id: int, positions: Collection[int]) -> dict[int, dict[str, Any]]:
-    """Return position → its best pair by `overall`, as a row of `pairs.page`; who has none is not there."""
+    """Return position → its best pair by `overall`, as a row of `pairs.counted_page`; without one it is absent."""
     numbers = _best_numbers(result_id, positions)
     rows = {row["number"]: row for row in pairs.numbered(result_id, sorted(set(numbers.values())))}
     found = {position: rows[number] for position, number in numbers.items() if number in rows}
@@ -156,12 +155,12 @@ def closest(result_id: int, positions: Collection[int]) -> dict[int, dict[str, A
 
 
 def _best_numbers(result_id: int, positions: Collection[int] | None = None) -> dict[int, int]:
-    """Return position → the smallest number of a pair of that wallet: pairs are numbered by `overall`, best first."""
+    """Return position → the number of its best pair: pairs are numbered by `overall`, best first."""
     best: dict[int, int] = {}
     for side in (Pair.wallet_a, Pair.wallet_b):
         query = Pair.select(side, fn.min(Pair.number)).where(Pair.result_id == result_id)
         if positions is not None:
-            query = query.where(side.in_(storage_sql.sql_in(positions)))
+            query = query.where(side.in_(sql.sql_in(positions)))
         for position, number in db.execute(query.group_by(side)).fetchall():
             best[position] = min(number, best.get(position, number))
     return best
@@ -169,13 +168,12 @@ def _best_numbers(result_id: int, positions: Collection[int] | None = None) -> d
 
 def count_pairs(result_id: int, position: int) -> int:
     """Return how many kept pairs a wallet has."""
-    # One side at a time: each has an index, while SQLite reads every pair of the result for "either".
-    sql = "SELECT COUNT(*) FROM pair WHERE result_id = ? AND"
-    counts = (storage_sql.rows(f"{sql} {side} = ?", result_id, position) for side in ("wallet_a", "wallet_b"))
+    # One side at a time, since each has an index; for OR, SQLite reads every pair of the result.
+    query = "SELECT COUNT(*) FROM pair WHERE result_id = ? AND"
+    counts = (sql.rows(f"{query} {side} = ?", result_id, position) for side in ("wallet_a", "wallet_b"))
     return sum(int(rows[0][0]) for rows in counts)
 
 
-INCOMPLETE = ("partial", "failed")
 FIRST_READ = (
     'SELECT "position" FROM analysis_wallet WHERE analysis_id = ? '
     'ORDER BY CASE WHEN state IN (?, ?) THEN 0 ELSE 1 END, line, "position" LIMIT ?'
@@ -183,8 +181,8 @@ FIRST_READ = (
 
 
 def first_wallets(analysis_id: int, most: int) -> list[int]:
-    """Return the positions of the wallets to list, at most so many: the incomplete ones, then those first in line."""
-    return [row[0] for row in storage_sql.rows(FIRST_READ, analysis_id, *INCOMPLETE, most)]
+    """Return the positions of at most `most` wallets: incomplete ones first, then in the order of the input."""
+    return [row[0] for row in sql.rows(FIRST_READ, analysis_id, *INCOMPLETE, most)]
 
 
 def labels(analysis_id: int) -> dict[int, str]:
@@ -195,9 +193,9 @@ def labels(analysis_id: int) -> dict[int, str]:
 
 
 def on_map(result_id: int, most: int) -> tuple[list[int], int]:
-    """Return the positions of the wallets to draw on the map, at most so many, and how many have a place.
+    """Return the positions of at most `most` wallets to draw on the map, and how many have coordinates.
 
-    Those in clusters come first; ties by position.
+    Wallets in clusters come first; ties by position.
     """
     w = ResultWallet
     placed = w.select(w.position).where(w.result_id == result_id, w.x.is_null(False))

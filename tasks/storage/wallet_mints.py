@@ -1,7 +1,4 @@
-"""Sightings: which wallet has traded or held which mint, and the count of them in the registry.
-
-Reads what a sync stored and asks nobody; the mints themselves are registered by `tokens.py`.
-"""
+"""Which wallet has traded or holds which mint, and the count of such wallets in the token registry."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 
 from peewee import chunked
 
-from tasks.storage import database, sql
+from tasks.storage import sql
 from tasks.storage.models.tokens import Token, WalletMint
 from tasks.storage.models.wallets import Movement, Wallet
 from tasks.storage.wallets import SIDES
@@ -19,18 +16,17 @@ TRADES = (SIDES.index("buy"), SIDES.index("sell"))
 
 
 def record_mints(wallet_id: int) -> int:
-    """Note the mints that a wallet traded or holds and count it with each that is new; return how many were new.
+    """Record the mints that a wallet traded or holds, count the wallet with each new one; return how many were new.
 
-    Repeating it changes nothing. Call it as the last thing of the write transaction that ends a sync: on PostgreSQL
-    that holds rows of jobs, analyses and the wallet by now, and everybody takes tokens after those, by id.
+    Repeating it changes nothing. Call it last in the write transaction that ends a sync: rows are locked in the order
+    jobs, analyses, wallet, tokens by id.
     """
-    # The wallet first: whoever else notes for it waits here, and then sees what was noted.
+    # Lock the wallet first; otherwise, on PostgreSQL, two callers would both count it.
     holdings = sql.for_update(Wallet.select(Wallet.holdings).where(Wallet.id == wallet_id)).scalar()
-    new = sorted((_traded(wallet_id) | _held(holdings)) - _noted(wallet_id))
+    new = sorted((_traded(wallet_id) | _held(holdings)) - _recorded(wallet_id))
     sql.insert_rows(WalletMint, (WalletMint.wallet_id, WalletMint.mint_id), ((wallet_id, mint_id) for mint_id in new))
     for part in chunked(new, CHUNK):
-        if not database.is_sqlite():  # whose write transaction holds everything
-            list(sql.for_update(Token.select(Token.id).where(Token.id.in_(part)).order_by(Token.id)).tuples())
+        sql.lock_rows(Token.id, part)
         Token.update(wallets_seen=Token.wallets_seen + 1).where(Token.id.in_(part)).execute()
     return len(new)
 
@@ -44,6 +40,6 @@ def _held(holdings: str | None) -> set[int]:
     return {int(mint_id) for mint_id, amount in json.loads(holdings or "{}").items() if int(amount) > 0}
 
 
-def _noted(wallet_id: int) -> set[int]:
+def _recorded(wallet_id: int) -> set[int]:
     query = WalletMint.select(WalletMint.mint_id).where(WalletMint.wallet_id == wallet_id)
     return {mint_id for (mint_id,) in query.tuples()}

@@ -1,4 +1,4 @@
-"""Wallets as read from the chain: their rows, their movements, and where an unfinished sync stands."""
+"""Wallets as read from the chain: their rows, movements, rates and unread transactions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from peewee import chunked, fn
 
-from tasks.measures.trades import Derived, Movement
-from tasks.measures.trades import Observation as Observed
+from tasks.measures.trades import Derived, Movement, Observation
 from tasks.storage import database, sql, tokens
 from tasks.storage.models.base import db
 from tasks.storage.models.wallets import Movement as MovementRow
@@ -19,7 +18,7 @@ from tasks.storage.sync_cursor import Cursor
 
 CHUNK = 500
 DAY_S = 86_400
-MOST = 2**63 - 1  # the largest number that a column of 64 bits holds
+MAX_INTEGER = 2**63 - 1  # of a 64-bit column
 SIDES: tuple[Any, ...] = ("buy", "sell", "in", "out", "failed")
 FAILED = SIDES.index("failed")
 MOVEMENT_FIELDS = (
@@ -55,7 +54,7 @@ OBSERVATION_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class FetchedTransaction:
-    """A signature that was looked at and what became of it: derived, failed on chain, or unreadable with a reason."""
+    """A signature and its transaction: derived, failed on chain (neither), or unread with the reason."""
 
     signature: str
     slot: int
@@ -68,14 +67,14 @@ class FetchedTransaction:
 
 def ensure_wallets(addresses: Iterable[str]) -> dict[str, int]:
     """Register addresses and return the id of each."""
-    wanted = sorted(set(addresses))
+    ordered = sorted(set(addresses))
     with database.write():
-        sql.insert_rows(Wallet, (Wallet.address,), [(address,) for address in wanted])
-    return known_wallets(wanted)
+        sql.insert_rows(Wallet, (Wallet.address,), [(address,) for address in ordered])
+    return known_wallets(ordered)
 
 
 def known_wallets(addresses: Iterable[str]) -> dict[str, int]:
-    """Return the ids of those addresses that are registered."""
+    """Return address → id of those that are registered."""
     found: dict[str, int] = {}
     for part in chunked(sorted(set(addresses)), CHUNK):
         found.update(Wallet.select(Wallet.address, Wallet.id).where(Wallet.address.in_(part)).tuples())
@@ -83,7 +82,7 @@ def known_wallets(addresses: Iterable[str]) -> dict[str, int]:
 
 
 def fresh_wallets(ids: Iterable[int], ttl_s: float) -> set[int]:
-    """Return those of the wallets that were synced without error less than `ttl_s` ago."""
+    """Return the ids of the wallets that were synced without error less than `ttl_s` ago."""
     limit = database.now_s() - ttl_s
     fresh: set[int] = set()
     for part in chunked(ids, CHUNK):
@@ -92,24 +91,24 @@ def fresh_wallets(ids: Iterable[int], ttl_s: float) -> set[int]:
     return fresh
 
 
-def store_transactions(wallet_id: int, sync_no: int, looked: Sequence[FetchedTransaction]) -> None:
-    """Record what became of a batch of signatures. Repeating a batch changes nothing."""
-    movements = [movement for one in looked if one.derived for movement in one.derived.movements]
+def store_transactions(wallet_id: int, sync_no: int, fetched: Sequence[FetchedTransaction]) -> None:
+    """Store a batch of transactions. Repeating a batch changes nothing."""
+    movements = [movement for one in fetched if one.derived for movement in one.derived.movements]
     mint_ids = tokens.ensure_mints({movement.mint: movement.decimals for movement in movements})
     rows = [_movement_row(wallet_id, sync_no, movement, mint_ids[movement.mint]) for movement in movements]
-    rows += [_failed_row(wallet_id, sync_no, one) for one in looked if one.derived is None and one.unread is None]
-    observed = [one.derived.observation for one in looked if one.derived and one.derived.observation]
+    rows += [_failed_row(wallet_id, sync_no, one) for one in fetched if one.derived is None and one.unread is None]
+    observed = [one.derived.observation for one in fetched if one.derived and one.derived.observation]
     sql.insert_rows(MovementRow, MOVEMENT_FIELDS, rows)
     sql.insert_rows(RateObservation, OBSERVATION_FIELDS, [_observation(wallet_id, sync_no, o) for o in observed])
-    _store_unread(wallet_id, looked)
+    _store_unread(wallet_id, fetched)
 
 
 def fits(derived: Derived) -> bool:
-    """Whether the values of a transaction fit the columns; what does not is no real amount of SOL or dollars."""
+    """Whether the amounts of a transaction fit 64-bit columns; larger ones are not real amounts of SOL or dollars."""
     values = [movement.quote_amount or 0 for movement in derived.movements]
     if derived.observation:
         values += [derived.observation.usd, derived.observation.lamports]
-    return max(values, default=0) <= MOST
+    return max(values, default=0) <= MAX_INTEGER
 
 
 def _movement_row(wallet_id: int, sync_no: int, movement: Movement, mint_id: int) -> tuple[Any, ...]:
@@ -136,14 +135,14 @@ def _failed_row(wallet_id: int, sync_no: int, one: FetchedTransaction) -> tuple[
     return (*where, FAILED, tokens.NO_MINT, None, None, None, None, 1, False)
 
 
-def _observation(wallet_id: int, sync_no: int, observed: Observed) -> tuple[Any, ...]:
+def _observation(wallet_id: int, sync_no: int, observed: Observation) -> tuple[Any, ...]:
     return (wallet_id, sync_no, observed.signature, observed.block_at, observed.usd, observed.lamports)
 
 
-def _store_unread(wallet_id: int, looked: Sequence[FetchedTransaction]) -> None:
-    """Keep the reason of each signature that could not be read, and drop the rows of those that now could."""
-    settled = [one.signature for one in looked]
-    for part in chunked(settled, CHUNK):
+def _store_unread(wallet_id: int, fetched: Sequence[FetchedTransaction]) -> None:
+    """Store why each unread transaction could not be read, and delete the rows of those that now could be."""
+    signatures = [one.signature for one in fetched]
+    for part in chunked(signatures, CHUNK):
         Unread.delete().where(Unread.wallet_id == wallet_id, Unread.signature.in_(part)).execute()
     fields = (
         Unread.wallet_id,
@@ -156,14 +155,14 @@ def _store_unread(wallet_id: int, looked: Sequence[FetchedTransaction]) -> None:
     )
     rows = [
         (wallet_id, one.signature, one.slot, one.transaction_index, one.block_at, one.unread, one.permanent)
-        for one in looked
+        for one in fetched
         if one.unread is not None
     ]
     sql.insert_rows(Unread, fields, rows)
 
 
 def unread(wallet_id: int, *, temporary_only: bool = False, most: int = 1000) -> list[FetchedTransaction]:
-    """Return the signatures of a wallet that could not be read, newest first, at most `most`."""
+    """Return at most `most` transactions of a wallet that could not be read, newest first."""
     query = Unread.select().where(Unread.wallet_id == wallet_id).order_by(Unread.slot.desc(), Unread.id).limit(most)
     if temporary_only:
         query = query.where(~Unread.permanent)
@@ -176,13 +175,13 @@ def unread(wallet_id: int, *, temporary_only: bool = False, most: int = 1000) ->
 
 
 def count_unread(wallet_id: int) -> int:
-    """Return how many signatures of a wallet could not be read."""
+    """Return how many transactions of a wallet could not be read."""
     return int(Unread.select(fn.count(Unread.id)).where(Unread.wallet_id == wallet_id).scalar())
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which of a wallet's rows a reader may see: those of finished syncs, not older than the oldest slot looked at."""
+    """Which rows of a wallet a reader may see: of the first `sync_no` syncs, from `oldest_slot` on (None: all)."""
 
     wallet_id: int
     sync_no: int
@@ -215,7 +214,7 @@ def _movement_rows(bounds: Bounds) -> list[tuple[Any, ...]]:
 
 
 def observations(all_bounds: Iterable[Bounds]) -> Iterator[tuple[int, int, int]]:
-    """Yield (time, USD in 1e-6, lamports) of every swap between SOL and dollars that the wallets signed."""
+    """Yield (time, 1e-6 USD, lamports) of every swap between SOL and dollars that the wallets signed."""
     by_wallet = {bounds.wallet_id: bounds for bounds in all_bounds}
     o = RateObservation
     for part in chunked(sorted(by_wallet), CHUNK):
@@ -226,9 +225,9 @@ def observations(all_bounds: Iterable[Bounds]) -> Iterator[tuple[int, int, int]]
 
 
 def finish_sync(wallet: Wallet, cursor: Cursor, state: str, reason: str | None) -> None:
-    """Close a sync: what it read becomes visible, with its bounds. Call inside the write transaction that ends its job.
+    """Make what a sync read visible, with its bounds. Call inside the write transaction that ends its job.
 
-    Above a hole that the history limit left, only what this sync read counts.
+    With a hole (`Cursor`), only what this sync read counts.
     """
     values: dict[str, Any] = {
         "state": state,
@@ -247,20 +246,20 @@ def finish_sync(wallet: Wallet, cursor: Cursor, state: str, reason: str | None) 
 
 
 def mark_sync_failed(wallet: Wallet, reason: str) -> None:
-    """Record that a wallet could not be brought up to date; what earlier syncs read stays visible."""
+    """Record a failed sync; what earlier syncs read stays visible."""
     state = "partial" if wallet.syncs else "failed"
     Wallet.update(state=state, reason=reason).where(Wallet.id == wallet.id).execute()
 
 
 def store_holdings(wallet_id: int, amounts: Mapping[str, tuple[int, int]], lamports: int) -> None:
-    """Record what a wallet holds now (mint → base units and decimals) and its lamports."""
+    """Store the present holdings of a wallet (mint → base units and decimals) and its lamports."""
     ids = tokens.ensure_mints({mint: decimals for mint, (_, decimals) in amounts.items()})
     held = {str(ids[mint]): str(amount) for mint, (amount, _) in amounts.items()}
     Wallet.update(holdings=json.dumps(held), lamports=lamports).where(Wallet.id == wallet_id).execute()
 
 
 def days_quoted_in_usd(wallet_ids: Iterable[int]) -> list[int]:
-    """Return the days (since 1970, UTC) on which the wallets made trades that were quoted in dollars."""
+    """Return the days (since 1970, UTC), ascending, on which the wallets traded against dollars."""
     m = MovementRow
     days: set[int] = set()
     for part in chunked(sorted(set(wallet_ids)), CHUNK):

@@ -1,39 +1,34 @@
-"""The tables, as peewee models. Holds no queries; those are in the modules named after their subject."""
+"""The tables, as peewee models, one module per subject; queries are in the modules of `tasks.storage`."""
 
 from __future__ import annotations
 
-from tasks.storage.models.analyses import Analysis, AnalysisIntake, AnalysisWallet
-from tasks.storage.models.jobs import Job, JobAnalysis, JobEvent, JobMint, ScheduleTick
-from tasks.storage.models.operations import Counter, Heartbeat, RpcCapabilities, SigningKey
-from tasks.storage.models.results import Allocation, Pair, PairOrder, Result, ResultCluster, ResultMint, ResultWallet
-from tasks.storage.models.tokens import Token, WalletMint
-from tasks.storage.models.wallets import Movement, RateObservation, SyncCursor, Unread, Wallet
+from tasks.storage.models import analyses, jobs, operations, results, tokens, wallets
 
 MODELS = (
-    Wallet,
-    SyncCursor,
-    Movement,
-    RateObservation,
-    Unread,
-    Token,
-    WalletMint,
-    Analysis,
-    AnalysisIntake,
-    AnalysisWallet,
-    Result,
-    Allocation,
-    ResultMint,
-    ResultWallet,
-    ResultCluster,
-    Pair,
-    PairOrder,
-    Job,
-    JobEvent,
-    JobAnalysis,
-    JobMint,
-    ScheduleTick,
-    RpcCapabilities,
-    Heartbeat,
-    Counter,
-    SigningKey,
+    wallets.Wallet,
+    wallets.SyncCursor,
+    wallets.Movement,
+    wallets.RateObservation,
+    wallets.Unread,
+    tokens.Token,
+    tokens.WalletMint,
+    analyses.Analysis,
+    analyses.AnalysisIntake,
+    analyses.AnalysisWallet,
+    results.Result,
+    results.Allocation,
+    results.ResultMint,
+    results.ResultWallet,
+    results.ResultCluster,
+    results.Pair,
+    results.PairOrder,
+    jobs.Job,
+    jobs.JobEvent,
+    jobs.JobAnalysis,
+    jobs.JobMint,
+    jobs.ScheduleTick,
+    operations.RpcCapabilities,
+    operations.Heartbeat,
+    operations.Counter,
+    operations.SigningKey,
 )

@@ -16,7 +16,7 @@ from tasks.storage.models.base import BaseModel
 
 
 class Analysis(BaseModel):
-    """One question a person asked: these wallets, under these parameters."""
+    """A comparison that a user started: its wallets are `AnalysisWallet` rows, its shown result `result_id`."""
 
     id = AutoField()
     key = TextField(unique=True)
@@ -39,7 +39,7 @@ class Analysis(BaseModel):
 
 
 class AnalysisIntake(BaseModel):
-    """The rows of the input that were not taken, with their reasons."""
+    """The rejected and duplicate rows of the input, as JSON with reasons."""
 
     analysis_id = IntegerField(primary_key=True)
     rejected = TextField()
@@ -47,7 +47,7 @@ class AnalysisIntake(BaseModel):
 
 
 class AnalysisWallet(BaseModel):
-    """A wallet within an analysis, in address order (`position`), with the bounds of the data that were used."""
+    """A wallet within an analysis, in address order (`position`), with the bounds of the data that its result used."""
 
     analysis_id = IntegerField()
     position = IntegerField()

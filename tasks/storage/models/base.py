@@ -1,4 +1,7 @@
-"""What every table shares: the database it is in, which `database.py` binds."""
+"""The base class of the tables, and the database proxy that `database.open_database` binds.
+
+References are plain integers instead of foreign keys: rows are inserted by the hundred thousand and deleted by result.
+"""
 
 from __future__ import annotations
 

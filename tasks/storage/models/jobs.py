@@ -1,4 +1,4 @@
-"""The tables of background work. Holds no queries; `models.py` names these beside all the others."""
+"""Tables of background jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.storage.models.base import BaseModel
 
 
 class Job(BaseModel):
-    """A piece of background work. The row is the truth; a message in a queue is only a hint to look at it."""
+    """A background job. The row is the truth; a message in a queue is only a hint."""
 
     id = TextField(primary_key=True)
     queue = TextField()
@@ -39,7 +39,7 @@ class Job(BaseModel):
     announced_at = DoubleField(null=True)
     started_at = DoubleField(null=True)
     finished_at = DoubleField(null=True)
-    counts = TextField(null=True)  # JSON {"asked", "resolved", "unlisted", "failed"} of a job that asks for mints
+    counts = TextField(null=True)  # JSON {"asked", "resolved", "unlisted", "failed"} of an enrichment job
 
     class Meta:
         indexes = (
@@ -51,14 +51,14 @@ class Job(BaseModel):
 
 LIVE_JOB = ("queued", "running")  # states of a job that has not ended
 
-# One job per subject among those not ended: two analyses that want the same wallet wait for one.
+# At most one live job per kind and target: two analyses of the same wallet wait for one sync.
 Job.add_index(
     SQL("CREATE UNIQUE INDEX IF NOT EXISTS job_active ON job (kind, target) WHERE state IN ('queued', 'running')")
 )
 
 
 class JobEvent(BaseModel):
-    """A change of state of a job; rows are only ever added."""
+    """A change of a job's state; rows are never changed."""
 
     id = BigAutoField()
     job_id = TextField(index=True)
@@ -68,7 +68,7 @@ class JobEvent(BaseModel):
 
 
 class JobAnalysis(BaseModel):
-    """Who waits for a job. `state` is waiting, or cancelled when the analysis no longer wants it."""
+    """An analysis that waits for a job. `state` is waiting, or cancelled when the analysis has left."""
 
     job_id = TextField()
     analysis_id = IntegerField(index=True)
@@ -79,7 +79,7 @@ class JobAnalysis(BaseModel):
 
 
 class JobMint(BaseModel):
-    """A mint that an enrichment job asks for; `outcome` is None until it is known. Dropped when the job has ended."""
+    """A mint of an enrichment job; `outcome` is None while unknown. Deleted when the job has ended."""
 
     job_id = TextField()
     mint_id = IntegerField(index=True)
@@ -90,7 +90,7 @@ class JobMint(BaseModel):
 
 
 class ScheduleTick(BaseModel):
-    """A moment of the schedule that somebody has taken."""
+    """A tick of the schedule that a process has claimed."""
 
     name = TextField()
     minute = BigIntegerField()

@@ -1,4 +1,4 @@
-"""The tables of what an operator watches. Holds no queries; `models.py` names these beside all the others."""
+"""Tables of operations: RPC capabilities, the signing key, heartbeats, counters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.storage.models.base import BaseModel
 
 
 class RpcCapabilities(BaseModel):
-    """What was learnt of an RPC endpoint, by the hash of its address (which may hold a key)."""
+    """The capabilities of an RPC endpoint, by the hash of its URL, which may hold a key."""
 
     endpoint = TextField(primary_key=True)
     traits = TextField()
@@ -21,16 +21,16 @@ class RpcCapabilities(BaseModel):
 
 
 class SigningKey(BaseModel):
-    """The key that signs cookies, for all machines on one PostgreSQL; on SQLite there is none, but a file."""
+    """The key that signs cookies, shared by all machines on one PostgreSQL; with SQLite it is a file."""
 
     id = IntegerField(primary_key=True)
     secret = TextField()
 
 
 class Heartbeat(BaseModel):
-    """A process that works for this database, by the database's clock; its row goes when it ends or falls silent.
+    """The heartbeat of a process, by the database's clock; deleted when the process ends or falls silent.
 
-    `role` is web, or the queue that it works on; `worked_at` when it last had a job in hand.
+    `role` is web or the queue of a worker; `worked_at` when it last ran a job.
     """
 
     process = TextField(primary_key=True)
@@ -42,7 +42,7 @@ class Heartbeat(BaseModel):
 
 
 class Counter(BaseModel):
-    """A number that only grows, of all processes together; `labels` is a JSON list of words."""
+    """A counter summed over all processes; `labels` is a JSON list of words."""
 
     name = TextField()
     labels = TextField()

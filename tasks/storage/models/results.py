@@ -18,11 +18,11 @@ from tasks.storage.models.base import BaseModel
 
 
 class Result(BaseModel):
-    """What was computed for an analysis at one moment; an analysis points at the one that readers see.
+    """What was computed for an analysis at one time; `Analysis.result_id` is the one that readers see.
 
-    JSON: `parameters` that it was made with, `background` {"wallets", "mints", "reason"} of what chance was counted
-    from, `explained` [share of x, share of y] of the map, `insights` [{"insight", "pairs", "number"}] with the number
-    of the strongest pair, `missing` [sentences] about what a provisional or partial result lacks.
+    JSON: `parameters` used, `background` {"wallets", "mints", "reason"} of the population of chance, `explained` [share
+    of x, share of y] of the map, `insights` [{"insight", "pairs", "number"}] with the number of the strongest pair,
+    `missing` [sentences] about what a provisional or partial result lacks.
     """
 
     id = AutoField()
@@ -34,8 +34,8 @@ class Result(BaseModel):
     summary = TextField()
     rates = TextField()
     version = TextField()
-    dropped = BooleanField(default=False)  # its rows are deleted; the number is never used again
-    unseen_at = DoubleField(null=True)  # when it was found that no reader is sent to it any more
+    dropped = BooleanField(default=False)  # its rows are deleted; the number is never reused
+    unseen_at = DoubleField(null=True)  # when it was first found replaced
     parameters = TextField(default="{}")
     background = TextField(default="{}")
     explained = TextField(default="[]")
@@ -44,7 +44,7 @@ class Result(BaseModel):
 
 
 class Allocation(BaseModel):
-    """What one wallet did with one mint inside the window, under one result."""
+    """The trades of one wallet in one mint inside the window, in one result."""
 
     result_id = IntegerField()
     position = IntegerField()
@@ -65,7 +65,7 @@ class Allocation(BaseModel):
 
 
 class ResultMint(BaseModel):
-    """A mint in the allocation of a result: how many of its wallets traded it, and what they spent on it."""
+    """A mint of a result: how many of its wallets traded it, and the SOL they spent on it."""
 
     result_id = IntegerField()
     mint_id = IntegerField()
@@ -77,7 +77,7 @@ class ResultMint(BaseModel):
 
 
 class ResultWallet(BaseModel):
-    """What a result says of one wallet: its cluster, its place on the map, and how it trades (JSON)."""
+    """A wallet in a result: its cluster, its coordinates on the map, and its behaviour (JSON)."""
 
     result_id = IntegerField()
     position = IntegerField()
@@ -91,10 +91,10 @@ class ResultWallet(BaseModel):
 
 
 class ResultCluster(BaseModel):
-    """A group of wallets of a result. JSON lists: positions of members and of weak bridges, ids of shared mints.
+    """A cluster of a result. JSON lists: positions of members and of weak bridges, ids of shared mints.
 
-    `strongest_edges` has for each of the members [position of the partner, overall, number]: the strongest edge that holds it,
-    and how many edges inside it has; it is empty for results of earlier versions whose pairs do not tell.
+    `strongest_edges` has for each member [position of the partner, overall] of its strongest edge and the number of its
+    edges inside the cluster; it is empty for results of earlier versions without that data.
     """
 
     result_id = IntegerField()
@@ -111,9 +111,9 @@ class ResultCluster(BaseModel):
 
 
 class Pair(BaseModel):
-    """Two wallets of a result (positions, wallet_a < wallet_b) and their measures; None is "not enough data".
+    """Two wallets of a result (positions, wallet_a < wallet_b) and their measures; None means not enough data.
 
-    `number` is the place by `overall`, 0 the best. `leader` is 0 for neither, 1 for a, 2 for b; `insights` has a bit
+    `number` is the rank by `overall`, 0 the best. `leader` is 0 for neither, 1 for a, 2 for b; `insights` has a bit
     for each of `insights.RULES`, the first the lowest.
     """
 
@@ -155,7 +155,7 @@ class PairOrder(BaseModel):
     """A list of pair numbers of a result, in chunks of 10,000 little-endian 32-bit integers.
 
     `sort` names the list: a measure (all pairs, best first), `insight:…` or `cluster:…` (those pairs, by number), or
-    `edges` (the pairs that hold the members of clusters together, by number).
+    `edges` (the pairs that are edges of clusters, by number).
     """
 
     result_id = IntegerField()

@@ -1,4 +1,4 @@
-"""Tables of tokens, and of which wallets hold or traded them."""
+"""Tables of tokens, and of the wallets that hold or traded them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tasks.storage.models.base import BaseModel
 
 
 class Token(BaseModel):
-    """The registry: every mint ever seen, for all users, and whether somebody waits for news of it.
+    """The registry of all mints ever seen, which is also the queue of tokens to look up.
 
-    `priority` is the place of the newest request for it (None: nobody waits), `stage` the place in the order of sources
-    of the one to be asked next, `partial_answer` what those before it said, `claim_token` and `lease` who asks now and until when.
+    `priority` is of the newest request (None: not queued), `stage` the index of the source to ask next,
+    `partial_answer` what earlier sources returned; `claim_token` and `lease` belong to the claim of a worker.
     """
 
     id = AutoField()
@@ -55,7 +55,7 @@ class Token(BaseModel):
 
 
 class WalletMint(BaseModel):
-    """A wallet has traded or held a mint: what `wallets_seen` of the registry counts."""
+    """A wallet that traded or holds a mint; `Token.wallets_seen` counts these rows."""
 
     wallet_id = IntegerField()
     mint_id = IntegerField()
@@ -64,5 +64,5 @@ class WalletMint(BaseModel):
         primary_key = CompositeKey("wallet_id", "mint_id")
 
 
-# What is waited for, by its place: few rows of many, looked through before every request to a market.
+# Partial index of queued tokens: few rows of many, read before every request to a market.
 Token.add_index(SQL("CREATE INDEX IF NOT EXISTS token_wanted ON token (stage, priority) WHERE priority IS NOT NULL"))

@@ -1,4 +1,4 @@
-"""Tables of wallets and what was read of them."""
+"""Tables of wallets and of what was read from the chain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.storage.models.base import BaseModel
 
 
 class Wallet(BaseModel):
-    """A wallet as last read from the chain. `syncs` counts the finished syncs; rows carry the number of theirs."""
+    """A wallet as last read from the chain. `syncs` counts finished syncs; other rows have the number of theirs."""
 
     id = AutoField()
     address = TextField(unique=True)
@@ -36,11 +36,11 @@ class Wallet(BaseModel):
 
 
 class SyncCursor(BaseModel):
-    """Where an unfinished sync stands: history ranges still to list, and the listed page still to fetch."""
+    """The cursor of an unfinished sync: ranges still to list, and the listed page still to fetch."""
 
     wallet_id = IntegerField(primary_key=True)
-    state = TextField()  # JSON of wallets.Cursor, without the page
-    page = TextField()  # JSON list of the signatures listed last
+    state = TextField()  # JSON of sync_cursor.Cursor, without the page
+    page = TextField()  # JSON list of the last listed signatures
     position = IntegerField(default=0)  # how many of the page are done
 
 
@@ -68,7 +68,7 @@ class Movement(BaseModel):
 
 
 class RateObservation(BaseModel):
-    """A swap between SOL and dollars that a wallet signed; it observes the price of SOL."""
+    """A swap between SOL and dollars that a wallet signed: an observation of the price of SOL."""
 
     id = BigAutoField()
     wallet_id = IntegerField()
@@ -83,7 +83,7 @@ class RateObservation(BaseModel):
 
 
 class Unread(BaseModel):
-    """A transaction that could not be read, with the reason; the temporary ones are asked again at the next sync."""
+    """A transaction that could not be read, with the reason; the next sync retries temporary ones."""
 
     id = BigAutoField()
     wallet_id = IntegerField()

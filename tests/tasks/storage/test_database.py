@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from peewee import IntegrityError
 from playhouse.migrations import Runner
 from playhouse.schema_diff import diff_models
 
@@ -21,6 +22,7 @@ from tasks.storage import database, pairs, results, sql, tokens
 from tasks.storage.models import MODELS
 from tasks.storage.models.base import db
 from tasks.storage.models.jobs import Job, ScheduleTick
+from tasks.storage.models.operations import Heartbeat, RpcCapabilities, SigningKey
 from tasks.storage.models.results import ResultMint
 from tasks.storage.models.tokens import Token, WalletMint
 from tests.conftest import both_databases, use_base
@@ -96,11 +98,11 @@ def test_processes_that_start_at_once_carry_an_old_database_forward_once(
 
 
 def insert(table: str, **values: Any) -> None:
-    """Insert a row into a table as an older version made it, which the models of today do not describe."""
+    """Insert a row into a table of an older version, which today's models do not describe."""
     mark = "?" if database.is_sqlite() else "%s"
     marks = ", ".join([mark] * len(values))
     db.execute_sql(
-        f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})",  # names from this file alone
+        f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})",  # names from this file only
         tuple(values.values()),
     )
 
@@ -251,6 +253,31 @@ def test_the_fourth_step_works_out_what_holds_the_clusters_of_before() -> None:
     assert cluster["strongest_edges"] == [[1, 0.9, 2], [0, 0.9, 2], [1, 0.8, 3], [2, 0.5, 1]]
     rows, _ = pairs.page(1, edges=True)
     assert [(row["wallet_a"], row["wallet_b"]) for row in rows] == [(0, 1), (1, 2), (0, 2), (2, 4)]
+
+
+@pytest.mark.usefixtures("first_version")
+def test_the_seventh_step_renames_tables_and_columns_and_keeps_their_rows() -> None:
+    Runner(db.obj, str(database.MIGRATIONS)).up("0006_signing")
+    job = {"queue": "pipeline", "tier": 3, "priority": 1, "done": 0, "attempts": 0, "lost_leases": 0}
+    insert("job", id="j", kind="sync", subject="w1", state="running", enqueued_at=1.0, claim="c1", due_at=2.5, **job)
+    insert("token", id=1, mint="m", is_active=True, status="pending", attempts=0, wallets_seen=0, first_seen_at=1.0,
+           stage=1, priority=7, claim="c2", heard="{}")  # fmt: skip
+    insert("heartbeat", process="p", role="web", version="1", started_at=1.0, beaten_at=3.5)
+    insert("result_cluster", result_id=1, number=1, cohesion=0.5, members="[]", weak_bridges="[]", shared_mints="[]",
+           edges=0, held_by="[[1, 0.9, 2]]")  # fmt: skip
+    insert("tick", name="count", minute=5)
+    insert("endpoint_traits", endpoint="e", traits='{"batch": true}', learnt_at=4.5)
+    insert("signing", id=1, secret="s")
+    assert database.migrate() == ["0007_names"]
+    assert list(Job.select(Job.target, Job.claim_token, Job.run_after).tuples()) == [("w1", "c1", 2.5)]
+    assert list(Token.select(Token.claim_token, Token.partial_answer).tuples()) == [("c2", "{}")]
+    assert [row.last_seen_at for row in Heartbeat.select()] == [3.5]
+    assert results.clusters(1)[0]["strongest_edges"] == [[1, 0.9, 2]]
+    assert list(ScheduleTick.select().tuples()) == [("count", 5)]
+    assert list(RpcCapabilities.select().tuples()) == [("e", '{"batch": true}', 4.5)]
+    assert list(SigningKey.select().tuples()) == [(1, "s")]
+    with pytest.raises(IntegrityError):  # the index of live jobs follows the renamed column
+        insert("job", id="k", kind="sync", target="w1", state="queued", enqueued_at=1.0, **job)
 
 
 @pytest.mark.usefixtures("records")

@@ -136,8 +136,8 @@ def test_whoever_is_killed_between_any_two_writes_is_taken_over(
 ) -> None:
     first, second = two
     grow_old(first)
-    monkeypatch.setattr(results, "PAIRS_PER_DROP", 1)
-    monkeypatch.setattr(retention, "JOBS_A_WRITE", 2)
+    monkeypatch.setattr(retention, "PAIRS_PER_WRITE", 1)
+    monkeypatch.setattr(retention, "JOBS_PER_WRITE", 2)
     begin, writes, left = database.write, 0, 0
 
     def write() -> Any:

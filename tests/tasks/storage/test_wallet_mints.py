@@ -1,4 +1,4 @@
-"""Sightings (`tasks/storage/wallet_mints.py`): the registry counts each wallet once with each mint it traded or holds."""
+"""The mints of each wallet (`tasks/storage/wallet_mints.py`): the registry counts a wallet once with each mint."""
 
 from __future__ import annotations
 
