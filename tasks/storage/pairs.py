@@ -1,7 +1,7 @@
 """The pairs of a result: bulk insert, pages in every order and with filters, single pairs.
 
-A pair's number is its rank by `overall`. Every other order, insight and cluster is a stored array of pair numbers, since
-a result never changes; a page is a slice of one.
+A pair's number is its rank by `overall`. Every other order, insight and cluster is a stored array of pair numbers,
+since a result never changes; a page is a slice of one.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def result(result_id: int) -> dict[str, Any]:
 
 
 def clusters(result_id: int, most: int | None = None) -> list[dict[str, Any]]:
-    """Return the clusters (at most `most`), largest first: number, cohesion, edges, and the lists of `ResultCluster`."""
+    """Return at most `most` clusters, largest first: number, cohesion, edges, and the lists of `ResultCluster`."""
     c = ResultCluster
     fields = (c.number, c.cohesion, c.edges, c.members, c.weak_bridges, c.shared_mints, c.strongest_edges)
     rows = db.execute(c.select(*fields).where(c.result_id == result_id).order_by(c.number).limit(most))

@@ -70,7 +70,7 @@ def _remove_analyses(before: float, end: float) -> int:
 
 
 def _remove_analysis(analysis_id: int) -> None:
-    """Hide an analysis, delete its rows elsewhere, and last its own row, by which the next run finds it after a crash."""
+    """Hide an analysis, delete its rows elsewhere, and last its own row, by which a later run finds it."""
     is_it = Analysis.id == analysis_id
     with database.write():
         Analysis.update(key=f"expired {secrets.token_hex(16)}", owner=None, idempotency_key=None).where(is_it).execute()
