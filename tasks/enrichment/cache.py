@@ -1,6 +1,7 @@
-"""What a page shows of a token, read from Redis where there is one and from the registry where not.
+"""What a page shows of a token: read from Redis if there is one, otherwise from the token table.
 
-Redis keeps copies and nothing else: it may be emptied or go away at any time. Writes no token and asks no market.
+Before: `fetcher.py` calls `write_through` once outcomes are recorded; `triggers.py` calls `mark_loading` on enqueueing.
+After: the price cells of `webapp` and their polls. Redis holds copies only: it may be emptied or go away at any time.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ Cell = dict[str, Any]
 T = TypeVar("T")
 
 CHUNK = 500
-# A write that Redis missed can be seen at most so long, whatever becomes of the process that made it.
+# How long a write that Redis missed can stay unseen, even if the process that made it dies.
 MOST_TTL_S = 60
-# From this priority on, somebody waits before a page: the tier of an analysis begins here (`queues.py` makes them).
+# From this priority on a page waits for the token: the start of the analysis tier (`jobs/queues.py`).
 LOADING_PRIORITY = 2 * 10**13
 SETTLED = frozenset({"resolved", "unlisted", "failed"})
 PENDING = "pending"
 
 AWAY_S = 5.0
-TIMEOUT_S = 0.14  # of connecting and of the answer, so that a Redis that hangs costs less than 0.3 s in all
+TIMEOUT_S = 0.14  # to connect and to answer: a hanging Redis costs less than 0.3 s in all
 MOST_MISSED = 20_000
 
 TEXT, NUMBER, WHOLE = (str, type(None)), (float, int, type(None)), (int, type(None))
@@ -54,24 +55,24 @@ TYPES: dict[str, tuple[type, ...]] = {
     "attempts": (int,),
     "last_error": TEXT,
 }
-KEPT = tuple(TYPES)
-SELECT = f"SELECT {', '.join(KEPT)}, status, priority FROM token WHERE mint IN "
+FIELDS = tuple(TYPES)
+SELECT = f"SELECT {', '.join(FIELDS)}, status, priority FROM token WHERE mint IN "
 
-# One command for a thousand mints of a large analysis, which a page must not wait for.
+# One command for up to a thousand keys, because a page waits for it.
 MARK = """
-for place = 1, #KEYS, 2 do
-    redis.call('DEL', KEYS[place])
-    redis.call('SET', KEYS[place + 1], 'pending', 'EX', ARGV[1])
+for key = 1, #KEYS, 2 do
+    redis.call('DEL', KEYS[key])
+    redis.call('SET', KEYS[key + 1], 'pending', 'EX', ARGV[1])
 end
 return #KEYS
 """
 
 
 class TokenCache:
-    """The copies in Redis. While it is away nobody asks it, and what it misses is kept in mind. Raises nothing of its.
+    """The copies in Redis. While Redis is away it is not used, and missed writes are remembered. Raises no Redis error.
 
-    A status that is not settled sends every reader to the registry, and keeps one that read the token just before the
-    request for it from putting back what it had read.
+    A status that is not settled sends readers to the table, and keeps a reader that read the token just before it was
+    queued from storing what it had read.
     """
 
     def __init__(self, redis_url: str, ttl_s: int):
@@ -85,22 +86,22 @@ class TokenCache:
         self._missed: dict[str, None] = {}
 
     def read(self, mints: Sequence[str]) -> dict[str, Cell]:
-        """Return the cells of those mints whose price and status are there, whole and settled."""
+        """Return the cells of those mints whose price and status are present, valid and settled."""
         kept = self._ask(lambda client: client.mget(_keys(mints))) or ()
         read = (_cell_from(*one) for one in zip(mints, kept[::2], kept[1::2], strict=bool(kept)))
         return {cell["mint"]: cell for cell in read if cell}
 
     def fill(self, cells: Mapping[str, Cell]) -> None:
-        """Put in what a reader found in the registry, where no writer has put anything newer."""
+        """Store cells that a reader took from the table, unless a writer has stored newer ones."""
         self._ask(lambda client: self._set(client, cells, only_new=True))
 
     def replace(self, cells: Mapping[str, Cell]) -> None:
-        """Put in what a writer has committed."""
+        """Store cells that a writer has committed."""
         if not self._ask(lambda client: self._set(client, cells, only_new=False)):
             self._miss(cells)
 
     def mark(self, mints: Sequence[str]) -> None:
-        """Take out the prices of mints that are asked for, and send their readers to the registry."""
+        """Remove the prices of queued mints, and send their readers to the table."""
         keys = _keys(mints)
         if not self._ask(lambda client: client.eval(MARK, len(keys), *keys, self._ttl_s)):
             self._miss(mints)
@@ -112,7 +113,7 @@ class TokenCache:
         pipeline = client.pipeline()
         for mint, cell in cells.items():
             price, status = _keys([mint])
-            value = orjson.dumps({name: cell[name] for name in KEPT})
+            value = orjson.dumps({name: cell[name] for name in FIELDS})
             pipeline.set(price, value, ex=self._ttl_s, nx=only_new)
             pipeline.set(status, cell["status"], ex=self._ttl_s, nx=only_new)
         pipeline.execute()
@@ -157,7 +158,7 @@ class TokenCache:
                 del self._missed[mint]
 
     def _drop_missed(self) -> None:
-        """Delete what Redis holds of the mints whose writes it missed; raises `redis.RedisError`."""
+        """Delete the copies of mints whose writes Redis missed; raises `redis.RedisError`."""
         with self._lock:
             missed, self._missed = list(self._missed), {}
         try:
@@ -172,7 +173,7 @@ _cache: TokenCache | None = None
 
 
 def open_cache(settings: Settings) -> None:
-    """Use the Redis that the settings name, or none. Connects nothing yet."""
+    """Use the Redis of the settings, if any. Connects on first use."""
     global _cache
     close_cache()
     if settings.redis_url:
@@ -180,7 +181,7 @@ def open_cache(settings: Settings) -> None:
 
 
 def close_cache() -> None:
-    """Close the connections to Redis; until the next opening the database answers alone."""
+    """Close the connections to Redis; until the next `open_cache` the database answers alone."""
     global _cache
     cache, _cache = _cache, None
     if cache:
@@ -188,16 +189,16 @@ def close_cache() -> None:
 
 
 def cells(mints: Iterable[str]) -> dict[str, Cell]:
-    """Return mint → cell of those mints that the registry knows; no mints give an empty dict.
+    """Return mint → cell of the mints that are in the token table; no mints give an empty dict.
 
-    A cell has the keys of design.md's token shape (without `stale`; `last_updated` in seconds since 1970) and
-    `awaited`: whether news of the token is on its way to a page. What Redis holds may be `MOST_TTL_S` old.
+    A cell has the keys of a token in docs/json.md (without `stale`; `last_updated` in Unix seconds) and `awaited`:
+    whether a lookup for a page is under way. Copies in Redis are up to `MOST_TTL_S` old.
     """
     cache = _cache
     found: dict[str, Cell] = {}
     for part in chunked(dict.fromkeys(mints), CHUNK):
         known = cache.read(part) if cache else {}
-        read = _registered([mint for mint in part if mint not in known])
+        read = _from_table([mint for mint in part if mint not in known])
         if cache and (settled := _settled(read)):
             cache.fill(settled)
         found |= known | read
@@ -205,19 +206,19 @@ def cells(mints: Iterable[str]) -> dict[str, Cell]:
 
 
 def write_through(mints: Iterable[str]) -> None:
-    """Bring Redis up to date with what is committed of the mints. Call after the commit; does nothing without Redis."""
+    """Update Redis with the committed state of the mints. Call after the commit; does nothing without Redis."""
     cache = _cache
     if cache is None:
         return
     for part in chunked(dict.fromkeys(mints), CHUNK):
-        if settled := _settled(_registered(part)):
+        if settled := _settled(_from_table(part)):
             cache.replace(settled)
         if rest := [mint for mint in part if mint not in settled]:
             cache.mark(rest)
 
 
 def mark_loading(mints: Iterable[str]) -> None:
-    """Send the readers of mints that are asked for to the registry. Call after the commit of the request for them."""
+    """Send the readers of queued mints to the table. Call after the commit that queued them."""
     cache = _cache
     if cache is None:
         return
@@ -225,8 +226,8 @@ def mark_loading(mints: Iterable[str]) -> None:
         cache.mark(part)
 
 
-def _registered(mints: Sequence[str]) -> dict[str, Cell]:
-    """Read cells from the registry: plain SQL and tuples, which cost a fifth of a peewee query."""
+def _from_table(mints: Sequence[str]) -> dict[str, Cell]:
+    """Read cells from the token table: plain SQL and tuples cost a fifth of a peewee query."""
     if not mints:
         return {}
     marks = ", ".join(["?" if database.is_sqlite() else "%s"] * len(mints))
@@ -235,7 +236,7 @@ def _registered(mints: Sequence[str]) -> dict[str, Cell]:
 
 
 def _cell(values: Sequence[Any], status: str, priority: int | None) -> Cell:
-    cell = dict(zip(KEPT, values, strict=True))
+    cell = dict(zip(FIELDS, values, strict=True))
     cell["status"] = status
     cell["awaited"] = status == PENDING or (priority is not None and priority >= LOADING_PRIORITY)
     return cell
@@ -246,14 +247,14 @@ def _settled(found: Mapping[str, Cell]) -> dict[str, Cell]:
 
 
 def _keys(mints: Iterable[str]) -> list[str]:
-    """Return the two keys of each mint: its price, its status."""
+    """Return the two keys of each mint: price and status."""
     return [f"token:{what}:{mint}" for mint in mints for what in ("price", "status")]
 
 
 def _cell_from(mint: str, price: bytes | None, status: bytes | None) -> Cell | None:
-    """Read what Redis holds of a mint; None unless it is there, settled, and whole: it comes from outside."""
-    said = (status or b"").decode(errors="replace")
-    if price is None or said not in SETTLED:
+    """Return the cell that Redis holds; None unless it is present, settled and valid, since Redis is outside."""
+    settled = (status or b"").decode(errors="replace")
+    if price is None or settled not in SETTLED:
         return None
     try:
         read = orjson.loads(price)
@@ -263,4 +264,4 @@ def _cell_from(mint: str, price: bytes | None, status: bytes | None) -> Cell | N
         return None
     if any(name not in read or type(read[name]) not in types for name, types in TYPES.items()):
         return None
-    return {name: read[name] for name in KEPT} | {"status": said, "awaited": False}
+    return {name: read[name] for name in FIELDS} | {"status": settled, "awaited": False}

@@ -85,8 +85,8 @@ class SolanaClient:
         """List transactions that name `address`, newest first, failed ones included, both bounds excluded.
 
         A page with fewer than `limit` (1 to 1000) `listed` entries is the last. Entries without a readable signature
-        are left out and counted; one at the end of a page is listed again by the next. An unknown address gives an
-        empty list. Raises a permanent `SourceError` for a full page without any signature, because no page can follow it.
+        are left out and counted; one at the end of a page is listed again by the next. An unknown address gives
+        an empty list. Raises a permanent `SourceError` for a full page without signatures, since no page can follow.
         """
         bounds = {"before": before, "until": until}
         options = {"limit": limit, "commitment": COMMITMENT} | {k: v for k, v in bounds.items() if v is not None}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from tasks.enrichment import cache as enrichment_cache
+from tasks.enrichment import cache
 from tasks.settings import read_settings
 from tasks.storage import database, tokens
 from tasks.storage.models.tokens import Token
@@ -31,7 +31,7 @@ USER, BACKGROUND = 3 * 10**13, 10**13
 @pytest.fixture(autouse=True)
 def closed(records: None) -> Iterator[None]:
     yield
-    enrichment_cache.close_cache()
+    cache.close_cache()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def client(redis_url: str) -> Iterator[Any]:
 
 
 def use(redis_url: str | None, price_ttl_s: int = 900) -> None:
-    enrichment_cache.open_cache(dataclasses.replace(read_settings({}), redis_url=redis_url, price_ttl_s=price_ttl_s))
+    cache.open_cache(dataclasses.replace(read_settings({}), redis_url=redis_url, price_ttl_s=price_ttl_s))
 
 
 def register(*mints: str, **values: Any) -> None:
@@ -55,7 +55,7 @@ def register(*mints: str, **values: Any) -> None:
 
 
 def price(mint: str) -> Any:
-    return enrichment_cache.cells([mint])[mint]["price_usd"]
+    return cache.cells([mint])[mint]["price_usd"]
 
 
 def keys(mint: str) -> tuple[str, str]:
@@ -67,15 +67,15 @@ def test_without_redis_the_registry_answers() -> None:
     use(None)
     register("a", price_usd=0.25, last_updated=17.5, attempts=2)
     register("b", status="pending")
-    found = enrichment_cache.cells(["b", "a", "a", "unknown"])
+    found = cache.cells(["b", "a", "a", "unknown"])
     assert found.keys() == {"a", "b"}
     assert found["a"].keys() == SHOWN
     row = Token.select().where(Token.mint == "a").dicts().get()
     assert found["a"] == {key: row[key] for key in found["a"] if key != "awaited"} | {"awaited": False}
-    assert {"mint", "status", *enrichment_cache.KEPT} < set(found["a"])
-    enrichment_cache.write_through(["a"])
-    enrichment_cache.mark_loading(["a"])
-    assert enrichment_cache.cells([]) == {}
+    assert {"mint", "status", *cache.FIELDS} < set(found["a"])
+    cache.write_through(["a"])
+    cache.mark_loading(["a"])
+    assert cache.cells([]) == {}
 
 
 @both_databases
@@ -92,39 +92,39 @@ def test_without_redis_the_registry_answers() -> None:
         ({"status": "pending", "priority": BACKGROUND}, True),
     ],
 )
-def test_awaited_is_what_a_page_may_still_hear_of(values: dict[str, Any], awaited: bool) -> None:
+def test_awaited_marks_tokens_in_flight_for_a_page(values: dict[str, Any], awaited: bool) -> None:
     register("a", **values)
-    assert enrichment_cache.cells(["a"])["a"]["awaited"] is awaited
+    assert cache.cells(["a"])["a"]["awaited"] is awaited
 
 
 @both_databases
 def test_a_miss_is_filled_and_then_answered_by_redis(client: Any) -> None:
     register("a", "b", decimals=None, last_error="timed out", attempts=3)
-    read = enrichment_cache.cells(["a", "b"])
+    read = cache.cells(["a", "b"])
     assert json.loads(client.get("token:price:a")).keys() == SHOWN - {"status", "awaited"}
     assert client.get("token:status:a") == "resolved"
     Token.update(price_usd=9.0).execute()
-    assert enrichment_cache.cells(["b", "a"]) == read
+    assert cache.cells(["b", "a"]) == read
     client.flushall()
     assert price("a") == 9.0
 
 
 def test_more_mints_than_one_command_takes_are_all_read(client: Any) -> None:
-    mints = [f"m{number}" for number in range(enrichment_cache.CHUNK * 2 + 1)]
+    mints = [f"m{number}" for number in range(cache.CHUNK * 2 + 1)]
     register(*mints[:400])
     register(*mints[400:])
-    assert enrichment_cache.cells(mints).keys() == set(mints)
+    assert cache.cells(mints).keys() == set(mints)
     assert client.dbsize() == 2 * len(mints)
-    assert enrichment_cache.cells(mints).keys() == set(mints)
+    assert cache.cells(mints).keys() == set(mints)
 
 
 @pytest.mark.parametrize(("price_ttl_s", "most_s"), [(900, 60), (7, 7)])
 def test_no_key_outlives_a_minute(client: Any, redis_url: str, price_ttl_s: int, most_s: int) -> None:
     use(redis_url, price_ttl_s)
     register("read", "put", "asked")
-    enrichment_cache.cells(["read"])
-    enrichment_cache.write_through(["put"])
-    enrichment_cache.mark_loading(["asked"])
+    cache.cells(["read"])
+    cache.write_through(["put"])
+    cache.mark_loading(["asked"])
     left = {key: client.ttl(key) for key in client.scan_iter()}
     assert len(left) == 5
     assert all(most_s - 5 <= seconds <= most_s for seconds in left.values()), left
@@ -140,50 +140,50 @@ def test_what_is_awaited_is_read_from_the_registry_every_time(client: Any) -> No
 
 def test_a_writer_replaces_what_was_read_before(client: Any) -> None:
     register("a")
-    enrichment_cache.cells(["a"])
+    cache.cells(["a"])
     Token.update(price_usd=2.0, status="failed").execute()
-    enrichment_cache.write_through(["a"])
+    cache.write_through(["a"])
     assert json.loads(client.get("token:price:a"))["price_usd"] == 2.0
-    assert enrichment_cache.cells(["a"])["a"]["status"] == "failed"
+    assert cache.cells(["a"])["a"]["status"] == "failed"
 
 
 def test_a_slow_reader_does_not_overwrite_a_writer(client: Any) -> None:
     register("a")
-    cache, read = enrichment_cache._cache, enrichment_cache._registered(["a"])
-    assert cache
+    opened, read = cache._cache, cache._from_table(["a"])
+    assert opened
     Token.update(price_usd=2.0).execute()
-    enrichment_cache.write_through(["a"])
-    cache.fill(read)
+    cache.write_through(["a"])
+    opened.fill(read)
     assert price("a") == 2.0
 
 
 def test_a_request_sends_its_readers_to_the_registry_even_those_in_the_middle_of_reading(client: Any) -> None:
     register("a", "other")
-    enrichment_cache.cells(["a", "other"])
-    cache, read = enrichment_cache._cache, enrichment_cache._registered(["a"])
-    assert cache
+    cache.cells(["a", "other"])
+    opened, read = cache._cache, cache._from_table(["a"])
+    assert opened
     Token.update(priority=USER).where(Token.mint == "a").execute()
-    enrichment_cache.mark_loading(["a"])
-    cache.fill(read)
-    assert enrichment_cache.cells(["a"])["a"]["awaited"]
+    cache.mark_loading(["a"])
+    opened.fill(read)
+    assert cache.cells(["a"])["a"]["awaited"]
     assert client.get("token:status:other") == "resolved"
     Token.update(priority=None, price_usd=3.0).where(Token.mint == "a").execute()
-    enrichment_cache.write_through(["a"])
-    assert enrichment_cache.cells(["a"])["a"] == enrichment_cache._registered(["a"])["a"]
+    cache.write_through(["a"])
+    assert cache.cells(["a"])["a"] == cache._from_table(["a"])["a"]
     assert client.get("token:status:a") == "resolved"
 
 
 def test_putting_what_is_awaited_or_unknown_takes_it_out(client: Any) -> None:
     register("a")
-    enrichment_cache.cells(["a"])
+    cache.cells(["a"])
     Token.update(priority=USER, price_usd=4.0).execute()
-    enrichment_cache.write_through(["a", "unknown"])
+    cache.write_through(["a", "unknown"])
     assert client.exists("token:price:a", "token:price:unknown") == 0
-    assert enrichment_cache.cells(["a", "unknown"]).keys() == {"a"}
+    assert cache.cells(["a", "unknown"]).keys() == {"a"}
     assert price("a") == 4.0
 
 
-GOOD = {name: None for name in enrichment_cache.KEPT} | {"mint": "a", "attempts": 0, "price_usd": 7}
+GOOD = {name: None for name in cache.FIELDS} | {"mint": "a", "attempts": 0, "price_usd": 7}
 
 
 @pytest.mark.parametrize(
@@ -222,14 +222,14 @@ def test_what_is_whole_in_redis_is_believed(client: Any) -> None:
     register("a")
     client.set("token:price:a", json.dumps(GOOD))
     client.set("token:status:a", "unlisted")
-    assert enrichment_cache.cells(["a"])["a"] == GOOD | {"status": "unlisted", "awaited": False}
+    assert cache.cells(["a"])["a"] == GOOD | {"status": "unlisted", "awaited": False}
 
 
-def test_a_key_of_another_kind_harms_nothing(client: Any) -> None:
+def test_a_key_of_another_type_is_replaced(client: Any) -> None:
     register("a")
     client.rpush("token:price:a", "x")
     assert price("a") == 1.5
-    enrichment_cache.write_through(["a"])
+    cache.write_through(["a"])
     assert json.loads(client.get("token:price:a"))["price_usd"] == 1.5
 
 
@@ -241,7 +241,7 @@ def test_many_threads_read_while_redis_is_emptied(client: Any, tmp_path: pathlib
         try:
             with database.session():
                 for _ in range(100):
-                    found = enrichment_cache.cells(["a", "b"])
+                    found = cache.cells(["a", "b"])
                     wrong.extend(cell for cell in found.values() if cell["price_usd"] != 1.5)
                     wrong.extend({"a", "b"} - found.keys())
         except Exception as fault:  # a thread's own would be lost
@@ -268,9 +268,9 @@ class Away:
         return [record.getMessage().split(" (")[0].split(":")[0] for record in self.caplog.records]
 
     def over(self) -> None:
-        assert enrichment_cache._cache
-        assert enrichment_cache._cache._again_at is not None
-        enrichment_cache._cache._again_at = 0.0
+        assert cache._cache
+        assert cache._cache._again_at is not None
+        cache._cache._again_at = 0.0
 
 
 @pytest.fixture
@@ -278,17 +278,17 @@ def away(caplog: pytest.LogCaptureFixture) -> Away:
     return Away(caplog)
 
 
-def test_redis_stopped_and_started_again_and_what_it_missed_is_not_shown(away: Away) -> None:
+def test_after_a_restart_of_redis_missed_writes_are_not_shown(away: Away) -> None:
     """What an older Redis kept comes back with it, as after a restart from its file."""
     register("a", "b", "c")
     with servers.redis_server() as server, redis.Redis.from_url(server.url) as client:
         use(server.url)
-        enrichment_cache.cells(["a", "b", "c"])
+        cache.cells(["a", "b", "c"])
         server.stop()
         Token.update(price_usd=2.0).execute()
         assert [price("a"), price("a")] == [2.0, 2.0]
-        enrichment_cache.write_through(["a"])
-        enrichment_cache.mark_loading(["b"])
+        cache.write_through(["a"])
+        cache.mark_loading(["b"])
         assert away.said() == ["Redis is away"]
         server.start()
         for mint in "abc":
@@ -301,24 +301,24 @@ def test_redis_stopped_and_started_again_and_what_it_missed_is_not_shown(away: A
         assert json.loads(client.get("token:price:a"))["price_usd"] == 2.0
 
 
-def test_a_refused_connection_is_tried_once_and_said_once(away: Away) -> None:
+def test_a_refused_connection_is_tried_once_and_logged_once(away: Away) -> None:
     register("a")
     use(f"redis://127.0.0.1:{servers.free_port()}/0")
     for _ in range(3):
         assert price("a") == 1.5
-        enrichment_cache.write_through(["a"])
-        enrichment_cache.mark_loading(["a"])
+        cache.write_through(["a"])
+        cache.mark_loading(["a"])
         away.over()
     assert away.said() == ["Redis is away"]
 
 
-def test_a_redis_that_hangs_is_asked_once_and_by_one_thread(away: Away) -> None:
+def test_a_hanging_redis_is_tried_once_and_by_one_thread(away: Away) -> None:
     register("a")
     with socket.create_server(("127.0.0.1", 0), backlog=50) as deaf:
         use(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
         for _ in range(3):
             assert price("a") == 1.5
-        enrichment_cache.write_through(["a"])
+        cache.write_through(["a"])
         deaf.setblocking(False)
         deaf.accept()[0].close()
         with pytest.raises(BlockingIOError):
@@ -326,24 +326,24 @@ def test_a_redis_that_hangs_is_asked_once_and_by_one_thread(away: Away) -> None:
     assert away.said() == ["Redis is away"]
 
 
-def test_a_redis_that_refuses_every_command_is_away_too(away: Away, redis_url: str) -> None:
+def test_a_redis_that_refuses_every_command_counts_as_away(away: Away, redis_url: str) -> None:
     register("a")
     use(redis_url.replace("redis://", "redis://nobody:wrong@"))
     assert price("a") == 1.5
     assert away.said() == ["Redis is away"]
 
 
-def test_what_is_kept_in_mind_for_redis_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enrichment_cache, "MOST_MISSED", 5)
+def test_missed_writes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST_MISSED", 5)
     use(f"redis://127.0.0.1:{servers.free_port()}/0")
-    enrichment_cache.mark_loading(str(number) for number in range(12))
-    assert enrichment_cache._cache
-    assert list(enrichment_cache._cache._missed) == ["7", "8", "9", "10", "11"]
+    cache.mark_loading(str(number) for number in range(12))
+    assert cache._cache
+    assert list(cache._cache._missed) == ["7", "8", "9", "10", "11"]
 
 
-def test_opening_again_without_redis_asks_it_no_more(client: Any) -> None:
+def test_reopening_without_redis_stops_using_it(client: Any) -> None:
     register("a")
-    enrichment_cache.cells(["a"])
+    cache.cells(["a"])
     Token.update(price_usd=2.0).execute()
     use(None)
     assert price("a") == 2.0

@@ -1,4 +1,4 @@
-"""Enrichment end to end in this process: triggers, packing, single flight, retries, and what its jobs say."""
+"""Enrichment end to end in this process: triggers, batches, shared lookups, retries, outcomes of jobs."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def mint(number: int) -> str:
     return f"mint{number:05d}"
 
 
-class Bazaar:
-    """A market that knows the mints it is told of: by DexScreener, by Jupiter, or by nobody."""
+class FakeMarket:
+    """Answers for both markets: every mint is known, except `only_second` to DexScreener and `unknown` to either."""
 
     def __init__(self) -> None:
         self.only_second: set[str] = set()
         self.unknown: set[str] = set()
-        self.before: Script | None = None  # may answer in the market's place
+        self.override: Script | None = None  # answers first, unless it returns None
 
     def __call__(self, service: str, mints: tuple[str, ...]) -> Reply:
-        if self.before is not None and (reply := self.before(service, mints)):
+        if self.override is not None and (reply := self.override(service, mints)):
             return reply
         known = [m for m in mints if m not in self.unknown]
         if service == "dexscreener":
@@ -53,14 +53,14 @@ class Bazaar:
 
 
 @pytest.fixture
-def bazaar() -> Bazaar:
-    return Bazaar()
+def answers() -> FakeMarket:
+    return FakeMarket()
 
 
 @pytest.fixture
-def market(bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubMarket]:
-    """The handlers ask this market, at a rate that the tests need not wait for."""
-    with StubMarket(bazaar) as stub:
+def market(answers: FakeMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubMarket]:
+    """A market for the handlers, at a rate that never waits."""
+    with StubMarket(answers) as stub:
         monkeypatch.setattr("tasks.sources.market.dexscreener.REQUESTS_PER_S", 500.0)
         monkeypatch.setattr("tasks.sources.market.jupiter.REQUESTS_PER_S_KEYLESS", 500.0)
         changed = dataclasses.replace(current(), dexscreener_url=stub.url, jupiter_url=stub.url)
@@ -90,7 +90,7 @@ def token(number: int) -> Token:
 
 
 def settle(rounds: int = 12) -> None:
-    """Do the work of all jobs, and let every wait be over at once."""
+    """Run all jobs to their end, without waiting for retries."""
     for _ in range(rounds):
         work(3, "enrichment")
         make_due()
@@ -104,21 +104,21 @@ def outcome(job_id: str | None) -> dict[str, Any]:
     return {"state": row["state"], **(row["counts"] or {})}
 
 
-def asked_of(market: StubMarket, service: str) -> list[str]:
+def mints_sent_to(market: StubMarket, service: str) -> list[str]:
     return [m for mints in market.mints(service) for m in mints]
 
 
-def test_after_an_analysis_every_mint_is_asked_for_in_packs(market: StubMarket, bazaar: Bazaar) -> None:
-    bazaar.only_second = {mint(n) for n in range(0, 200, 10)}
-    bazaar.unknown = {mint(n) for n in range(5, 200, 40)}
+def test_after_an_analysis_every_token_is_looked_up_in_batches(market: StubMarket, answers: FakeMarket) -> None:
+    answers.only_second = {mint(n) for n in range(0, 200, 10)}
+    answers.unknown = {mint(n) for n in range(5, 200, 40)}
     job_id = triggers.after_analysis(an_analysis(range(200)))
     settle()
     assert outcome(job_id) == {"state": "succeeded", "asked": 200, "resolved": 195, "unlisted": 5, "failed": 0}
     missing = 20 + 5
     assert len(market.requests) <= math.ceil(200 / 30) + math.ceil(missing / 100) + 2
     assert max(len(mints) for mints in market.mints("dexscreener")) == 30
-    assert sorted(asked_of(market, "dexscreener")) == [mint(n) for n in range(200)]
-    assert sorted(asked_of(market, "jupiter")) == sorted(bazaar.only_second | bazaar.unknown)
+    assert sorted(mints_sent_to(market, "dexscreener")) == [mint(n) for n in range(200)]
+    assert sorted(mints_sent_to(market, "jupiter")) == sorted(answers.only_second | answers.unknown)
     first, second, unlisted = token(1), token(10), token(5)
     assert (first.status, first.symbol, first.price_usd, first.price_source) == ("resolved", "001", 1.5, "dexscreener")
     assert (second.status, second.price_usd, second.price_source) == ("resolved", 2.5, "jupiter")
@@ -130,15 +130,15 @@ def test_after_an_analysis_every_mint_is_asked_for_in_packs(market: StubMarket, 
     ]
 
 
-def test_two_analyses_that_want_the_same_mint_cause_one_request(market: StubMarket) -> None:
+def test_two_analyses_share_the_request_for_a_token(market: StubMarket) -> None:
     ids = [triggers.after_analysis(an_analysis(range(40))), triggers.after_analysis(an_analysis(range(20, 60)))]
     settle()
-    assert sorted(asked_of(market, "dexscreener")) == [mint(n) for n in range(60)]
+    assert sorted(mints_sent_to(market, "dexscreener")) == [mint(n) for n in range(60)]
     assert [outcome(job_id)["resolved"] for job_id in ids if outcome(job_id)["asked"]]
     assert all(outcome(job_id)["state"] == "succeeded" for job_id in ids)
 
 
-def test_a_mint_inside_its_ttl_is_not_asked_again_except_by_a_user(market: StubMarket) -> None:
+def test_a_fresh_token_is_looked_up_again_only_for_a_user(market: StubMarket) -> None:
     analysis = an_analysis(range(3))
     triggers.after_analysis(analysis)
     settle()
@@ -147,7 +147,7 @@ def test_a_mint_inside_its_ttl_is_not_asked_again_except_by_a_user(market: StubM
     assert outcome(again) == {"state": "succeeded", "asked": 0, "resolved": 0, "unlisted": 0, "failed": 0}
     at_once = triggers.refresh(analysis)
     settle()
-    assert outcome(at_once)["asked"] == 0  # asked less than 15 s ago
+    assert outcome(at_once)["asked"] == 0  # looked up less than 15 s ago
     assert len(market.requests) == 1
     Token.update(asked_at=database.now_s() - 16).execute()
     later = triggers.refresh(analysis)
@@ -156,26 +156,26 @@ def test_a_mint_inside_its_ttl_is_not_asked_again_except_by_a_user(market: StubM
     assert len(market.requests) == 2
 
 
-def test_a_refresh_asks_for_the_mints_on_screen_first_and_then_for_the_rest(market: StubMarket) -> None:
+def test_a_refresh_looks_up_the_tokens_on_screen_first(market: StubMarket) -> None:
     analysis = an_analysis(range(100))
     triggers.refresh(analysis, [mint(n) for n in range(70, 100)] + ["no such mint", mint(70)])
-    assert Token.select().where(Token.priority.is_null(False)).count() == 30  # before any worker has seen it
+    assert Token.select().where(Token.priority.is_null(False)).count() == 30  # before a worker runs
     settle()
-    packs = [sorted(mints) for mints in market.mints("dexscreener")]
+    batches = [sorted(mints) for mints in market.mints("dexscreener")]
     on_screen, held_most, next_most = ([mint(n) for n in range(at, at + 30)] for at in (70, 0, 30))
-    assert {tuple(pack) for pack in (on_screen, held_most, next_most)} < {tuple(pack) for pack in packs}
-    # Requests are under way side by side: one may reach the market before the one sent just before it.
-    assert packs.index(on_screen) < 3
-    assert packs[-1] != on_screen
-    assert len(asked_of(market, "dexscreener")) == 100
+    assert {tuple(batch) for batch in (on_screen, held_most, next_most)} < {tuple(batch) for batch in batches}
+    # Requests run in parallel: one may overtake the one sent just before it.
+    assert batches.index(on_screen) < 3
+    assert batches[-1] != on_screen
+    assert len(mints_sent_to(market, "dexscreener")) == 100
 
 
-def test_a_user_goes_before_what_the_schedule_had_queued(market: StubMarket) -> None:
+def test_a_refresh_goes_before_maintenance(market: StubMarket) -> None:
     tokens.ensure_mints({mint(n): 6 for n in range(2000, 2600)})
     background = triggers.maintain()
     user = triggers.refresh(an_analysis(range(70)), [mint(n) for n in range(70)])
     settle()
-    first = asked_of(market, "dexscreener")[:120]  # a pack may overtake the one before it
+    first = mints_sent_to(market, "dexscreener")[:120]  # a batch may overtake the one before it
     assert {mint(n) for n in range(70)} <= set(first)
     assert (outcome(user)["resolved"], outcome(background)["resolved"]) == (70, 600)
 
@@ -184,14 +184,14 @@ def test_a_newer_analysis_goes_before_an_older_one(market: StubMarket) -> None:
     triggers.after_analysis(an_analysis(range(60)))
     triggers.after_analysis(an_analysis(range(60, 120)))
     settle()
-    asked = asked_of(market, "dexscreener")
+    asked = mints_sent_to(market, "dexscreener")
     assert len(asked) == 120
     newest, oldest = [asked.index(mint(n)) for n in range(60, 120)], [asked.index(mint(n)) for n in range(60)]
-    # The older job's own mints are asked for from when its turn came, but never before the newer one's.
+    # Batches of the older job may run beside the newer one's, but not before them.
     assert sum(newest) < sum(oldest)
 
 
-def test_the_schedule_asks_for_unknown_mints_and_then_for_old_prices(market: StubMarket) -> None:
+def test_maintenance_looks_up_unknown_tokens_and_old_prices(market: StubMarket) -> None:
     tokens.ensure_mints({mint(n): 6 for n in range(5)})
     old = database.now_s() - 601
     Token.update(status="resolved", last_updated=old, wallets_seen=Token.id).where(Token.id <= 3).execute()
@@ -204,76 +204,72 @@ def test_the_schedule_asks_for_unknown_mints_and_then_for_old_prices(market: Stu
     assert triggers.maintain() is None
 
 
-def test_what_has_waited_for_an_hour_gets_a_share(market: StubMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_that_waited_for_an_hour_get_a_share_of_requests(
+    market: StubMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetcher, "SHARE", 2)
     tokens.ensure_mints({mint(n): 6 for n in range(900, 960)})
     triggers.maintain()
     Token.update(priority=Token.priority - 2 * 3600 * 1000).execute()
     triggers.after_analysis(an_analysis(range(300)))
     settle()
-    packs = market.mints("dexscreener")
-    places = [number for number, mints in enumerate(packs) if mints[0] >= mint(900)]
+    batches = market.mints("dexscreener")
+    places = [number for number, mints in enumerate(batches) if mints[0] >= mint(900)]
     assert len(places) == 2
-    assert places[-1] < len(packs) - 3
+    assert places[-1] < len(batches) - 3
 
 
-def test_a_call_that_fails_for_a_time_is_made_five_times_and_then_the_reason_is_kept(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    bazaar.before = lambda service, mints: (503, b"", {})
+def test_a_temporary_failure_is_tried_five_times_and_its_reason_stored(market: StubMarket, answers: FakeMarket) -> None:
+    answers.override = lambda service, mints: (503, b"", {})
     job_id = triggers.after_analysis(an_analysis(range(2)))
-    monkey_wait_is_over(market)
+    settle_without_pauses(market)
     assert outcome(job_id) == {"state": "failed", "asked": 2, "resolved": 0, "unlisted": 0, "failed": 2}
     assert "503" in job_log.job(str(job_id))["error"]
     assert [service for _, service, _ in market.requests] == ["dexscreener"] * 4 + ["jupiter"]
     found = token(0)
     assert (found.status, found.attempts) == ("failed", 5)
     assert found.last_error == "Jupiter answered 503"
-    bazaar.before = None
+    answers.override = None
     later = triggers.after_analysis(an_analysis(range(2)))
-    monkey_wait_is_over(market)
+    settle_without_pauses(market)
     assert (outcome(later)["resolved"], token(0).attempts, token(0).last_error) == (2, 1, None)
 
 
-def monkey_wait_is_over(market: StubMarket) -> None:
-    """Settle with gates that have forgotten the failures: the waits of a service are tested with it."""
+def settle_without_pauses(market: StubMarket) -> None:
+    """Settle with fresh circuit breakers: their pauses are tested in test_circuit.py."""
     for _ in range(12):
         handler.close_fetchers()
         close_limiters()
         settle(1)
 
 
-def test_a_source_that_was_passed_over_for_a_while_is_asked_again_before_its_silence_counts(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    def answer(service: str, mints: tuple[str, ...]) -> Reply | None:
-        if service == "jupiter":  # knows neither the second, nor a price of the third
+def test_a_source_skipped_for_temporary_failures_is_tried_once_more(market: StubMarket, answers: FakeMarket) -> None:
+    def reply(service: str, mints: tuple[str, ...]) -> Reply | None:
+        if service == "jupiter":  # does not know the second, has no price of the third
             return json.dumps([jupiter_entry(mint(0)), jupiter_entry(mint(2), price=None, symbol="jup")]).encode()
         return (503, b"", {}) if len(market.requests) < 5 else None
 
-    bazaar.before = answer
+    answers.override = reply
     job_id = triggers.after_analysis(an_analysis(range(3)))
-    monkey_wait_is_over(market)
+    settle_without_pauses(market)
     assert [service for _, service, _ in market.requests] == ["dexscreener"] * 4 + ["jupiter", "dexscreener"]
     assert outcome(job_id)["resolved"] == 3
     assert [token(n).price_source for n in range(3)] == ["jupiter", "dexscreener", "dexscreener"]
 
 
-def test_a_permanent_refusal_is_not_tried_again_but_asked_of_the_other_source(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    bazaar.before = lambda service, mints: (403, b"", {}) if service == "dexscreener" else None
-    bazaar.unknown = {mint(1)}
+def test_a_permanent_refusal_goes_to_the_other_source(market: StubMarket, answers: FakeMarket) -> None:
+    answers.override = lambda service, mints: (403, b"", {}) if service == "dexscreener" else None
+    answers.unknown = {mint(1)}
     job_id = triggers.after_analysis(an_analysis(range(3)))
     settle()
     assert outcome(job_id) == {"state": "succeeded", "asked": 3, "resolved": 2, "unlisted": 0, "failed": 1}
     assert [service for _, service, _ in market.requests] == ["dexscreener", "jupiter"]
-    assert "403" in token(1).last_error  # nobody can say that it has no market
+    assert "403" in token(1).last_error  # it may have a market there
 
 
-def test_one_mint_that_the_market_refuses_harms_only_itself(market: StubMarket, bazaar: Bazaar) -> None:
+def test_a_refused_mint_affects_only_itself(market: StubMarket, answers: FakeMarket) -> None:
     bad = mint(17)
-    bazaar.before = lambda service, mints: (400, b"{}", {}) if bad in mints else None
+    answers.override = lambda service, mints: (400, b"{}", {}) if bad in mints else None
     job_id = triggers.after_analysis(an_analysis(range(60)))
     settle()
     assert outcome(job_id) == {"state": "succeeded", "asked": 60, "resolved": 59, "unlisted": 0, "failed": 1}
@@ -281,19 +277,17 @@ def test_one_mint_that_the_market_refuses_harms_only_itself(market: StubMarket, 
     assert len(market.requests) < 25
 
 
-def test_a_pair_without_a_price_is_named_and_its_price_asked_of_the_other_source(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
+def test_a_missing_price_comes_from_the_other_source(market: StubMarket, answers: FakeMarket) -> None:
     bad = ["-1", "NaN", "1" + "0" * 400, None]
 
-    def answer(service: str, mints: tuple[str, ...]) -> Reply | None:
+    def reply(service: str, mints: tuple[str, ...]) -> Reply | None:
         if service == "jupiter":
             return json.dumps([jupiter_entry(mints[0], symbol="other", price=2.0)]).encode()
         return json.dumps(
             [dex_pair(m, symbol="dex", price=price) for m, price in zip(mints, bad, strict=True)]
         ).encode()
 
-    bazaar.before = answer
+    answers.override = reply
     triggers.after_analysis(an_analysis(range(4)))
     settle()
     found = [token(number) for number in range(4)]
@@ -303,49 +297,47 @@ def test_a_pair_without_a_price_is_named_and_its_price_asked_of_the_other_source
     assert len(market.requests) == 2
 
 
-def test_a_market_that_refuses_everything_is_not_asked_for_each_mint_singly(market: StubMarket, bazaar: Bazaar) -> None:
-    bazaar.before = lambda service, mints: (404, b"", {})
+def test_a_market_that_refuses_everything_gets_a_bounded_number_of_requests(
+    market: StubMarket, answers: FakeMarket
+) -> None:
+    answers.override = lambda service, mints: (404, b"", {})
     job_id = triggers.after_analysis(an_analysis(range(30)))
     settle()
     assert outcome(job_id) == {"state": "failed", "asked": 30, "resolved": 0, "unlisted": 0, "failed": 30}
     assert len(market.requests) <= 2 * 13
 
 
-def test_an_answer_that_names_itself_unprintably_is_an_attempt_like_any_other(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    bazaar.before = lambda service, mints: (200, b"<p>", {"Content-Type": "text/\x00html"})
+def test_an_unprintable_content_type_is_a_failed_attempt(market: StubMarket, answers: FakeMarket) -> None:
+    answers.override = lambda service, mints: (200, b"<p>", {"Content-Type": "text/\x00html"})
     job_id = triggers.after_analysis(an_analysis(range(2)))
-    monkey_wait_is_over(market)
+    settle_without_pauses(market)
     assert outcome(job_id)["failed"] == 2
     assert token(0).attempts == 5
 
 
 @pytest.mark.parametrize("refusal", [403, 503])
-def test_a_price_is_kept_when_the_source_that_may_have_a_newer_one_does_not_answer(
-    market: StubMarket, bazaar: Bazaar, refusal: int
+def test_a_price_stays_if_the_source_of_a_newer_one_fails(
+    market: StubMarket, answers: FakeMarket, refusal: int
 ) -> None:
-    def answer(service: str, mints: tuple[str, ...]) -> Reply:
+    def reply(service: str, mints: tuple[str, ...]) -> Reply:
         return (refusal, b"", {}) if service == "jupiter" else json.dumps([dex_pair(mints[0], price=None)]).encode()
 
     analysis = an_analysis([0])
     Token.update(status="resolved", name="Old", price_usd=3.0, last_updated=5.0).execute()
-    bazaar.before = answer
+    answers.override = reply
     job_id = triggers.refresh(analysis)
-    monkey_wait_is_over(market)
+    settle_without_pauses(market)
     found = token(0)
     assert (found.status, found.price_usd, found.last_updated) == ("resolved", 3.0, 5.0)
     assert str(refusal) in found.last_error
     assert outcome(job_id)["failed"] == 1
 
 
-def test_a_new_token_is_named_even_when_the_source_of_its_price_does_not_answer(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    def answer(service: str, mints: tuple[str, ...]) -> Reply:
+def test_a_new_token_gets_its_name_if_the_source_of_its_price_fails(market: StubMarket, answers: FakeMarket) -> None:
+    def reply(service: str, mints: tuple[str, ...]) -> Reply:
         return (403, b"", {}) if service == "jupiter" else json.dumps([dex_pair(mints[0], price=None)]).encode()
 
-    bazaar.before = answer
+    answers.override = reply
     job_id = triggers.after_analysis(an_analysis([0]))
     settle()
     found = token(0)
@@ -353,7 +345,7 @@ def test_a_new_token_is_named_even_when_the_source_of_its_price_does_not_answer(
     assert "403" in found.last_error
 
 
-def test_a_second_press_wakes_a_refresh_that_waits(market: StubMarket) -> None:
+def test_a_second_refresh_wakes_a_waiting_one(market: StubMarket) -> None:
     analysis = an_analysis(range(2))
     first = triggers.refresh(analysis)
     Job.update(run_after=database.now_s() + 60).execute()
@@ -361,7 +353,7 @@ def test_a_second_press_wakes_a_refresh_that_waits(market: StubMarket) -> None:
     assert Job.get_by_id(first).run_after is None
 
 
-def test_analyses_whose_worker_died_before_it_could_ask_are_made_up_for(market: StubMarket) -> None:
+def test_analyses_whose_worker_died_before_the_trigger_are_backfilled(market: StubMarket) -> None:
     recent = an_analysis([1], finished_at=database.now_s() - 60)
     an_analysis([2], finished_at=database.now_s() - 2 * 3600)
     (job_id,) = triggers.backfill_enrichment()
@@ -369,7 +361,7 @@ def test_analyses_whose_worker_died_before_it_could_ask_are_made_up_for(market: 
     assert triggers.backfill_enrichment() == []
 
 
-def test_a_maintenance_that_was_interrupted_begins_again(market: StubMarket) -> None:
+def test_interrupted_maintenance_starts_again(market: StubMarket) -> None:
     tokens.ensure_mints({mint(n): 6 for n in range(3)})
     with database.write():
         made = submit.submit("maintain", ["tokens"], BACKGROUND, queue="enrichment")
@@ -377,8 +369,8 @@ def test_a_maintenance_that_was_interrupted_begins_again(market: StubMarket) -> 
     assert outcome(made["tokens"])["resolved"] == 3
 
 
-def test_packs_that_failed_come_back_as_packs(market: StubMarket, bazaar: Bazaar) -> None:
-    bazaar.before = lambda service, mints: (503, b"", {}) if len(market.requests) < 2 else None
+def test_failed_batches_are_retried_as_batches(market: StubMarket, answers: FakeMarket) -> None:
+    answers.override = lambda service, mints: (503, b"", {}) if len(market.requests) < 2 else None
     triggers.after_analysis(an_analysis(range(30)))
     work(1, "enrichment")
     assert Token.select(Token.next_attempt_at).distinct().count() == 1
@@ -387,10 +379,8 @@ def test_packs_that_failed_come_back_as_packs(market: StubMarket, bazaar: Bazaar
     assert [len(mints) for mints in market.mints("dexscreener")] == [30, 30]
 
 
-def test_a_users_mints_do_not_wait_for_those_of_another_at_the_second_source(
-    market: StubMarket, bazaar: Bazaar
-) -> None:
-    bazaar.only_second = {mint(n) for n in range(500, 503)}
+def test_a_users_tokens_do_not_wait_for_anothers_at_the_second_source(market: StubMarket, answers: FakeMarket) -> None:
+    answers.only_second = {mint(n) for n in range(500, 503)}
     older = triggers.refresh(an_analysis(range(400)), [mint(n) for n in range(150)])
     newer = triggers.refresh(an_analysis(range(500, 503)), [mint(n) for n in range(500, 503)])
     settle()
@@ -400,7 +390,7 @@ def test_a_users_mints_do_not_wait_for_those_of_another_at_the_second_source(
     assert sum(at > first for at, service, _ in market.requests if service == "dexscreener") > 4
 
 
-def test_a_worker_that_dies_with_mints_in_hand_costs_no_attempt(market: StubMarket) -> None:
+def test_a_claim_of_a_dead_worker_costs_no_attempt(market: StubMarket) -> None:
     triggers.after_analysis(an_analysis(range(3)))
     Token.update(claim_token="elsewhere/1/1 x", lease=database.now_s() - 1).execute()
     settle()
@@ -414,7 +404,7 @@ def test_a_refresh_needs_a_result(market: StubMarket) -> None:
         triggers.refresh(analysis)
 
 
-def test_a_second_refresh_joins_the_first_and_asks_again_for_what_is_due(market: StubMarket) -> None:
+def test_a_second_refresh_joins_the_first_and_queues_what_is_due(market: StubMarket) -> None:
     analysis = an_analysis(range(40))
     first = triggers.refresh(analysis, [mint(0)])
     work(1, "enrichment")
@@ -441,7 +431,7 @@ def test_a_failure_to_enqueue_does_not_fail_the_analysis_and_is_shown(
     assert Analysis.get_by_id(analysis.id).state == "complete"
 
 
-def test_a_cancelled_analysis_does_not_want_its_tokens_any_more(market: StubMarket) -> None:
+def test_a_cancelled_analysis_leaves_no_queued_tokens(market: StubMarket) -> None:
     analysis = an_analysis(range(3))
     job_id = triggers.after_analysis(analysis)
     waiters.drop_all_waiters(analysis.id)
@@ -467,7 +457,7 @@ def test_the_jobs_of_an_analysis_are_listed_with_their_counts(market: StubMarket
     assert priority.TIERS["background"] == BACKGROUND
 
 
-def test_mints_of_jobs_that_have_ended_are_forgotten_and_their_counts_stay(market: StubMarket) -> None:
+def test_tokens_of_ended_jobs_are_deleted_and_their_counts_stay(market: StubMarket) -> None:
     job_id = triggers.after_analysis(an_analysis(range(3)))
     settle()
     triggers.clean_up()

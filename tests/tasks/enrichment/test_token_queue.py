@@ -1,4 +1,4 @@
-"""Who waits for which token: places in the order, claims, what is kept of an answer, and the counts of the jobs."""
+"""Who waits for which token: priorities in the order, claims, what is kept of an answer, and the counts of the jobs."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def job_for(subject: str, tier: int = USER) -> str:
     return job_id
 
 
-def want(job_id: str, places: list[tuple[int, int]]) -> None:
+def enqueue(job_id: str, priorities: list[tuple[int, int]]) -> None:
     with database.write():
         states.lock_job(job_id)
-        token_queue.enqueue(job_id, places)
+        token_queue.enqueue(job_id, priorities)
         job_progress.count(job_id)
 
 
-def wanted(ids: list[int], place: int, subject: str = "x") -> str:
+def queued(ids: list[int], priority: int, subject: str = "x") -> str:
     job_id = job_for(subject)
-    want(job_id, [(mint_id, place) for mint_id in ids])
+    enqueue(job_id, [(mint_id, priority) for mint_id in ids])
     return job_id
 
 
@@ -60,22 +60,22 @@ def resolved(mint_id: int, **facts: Any) -> LookupOutcome:
     return LookupOutcome(mint_id, "resolved", facts={"name": "N", "symbol": "S", "price_usd": 1.5} | facts)
 
 
-def taken(stage: int, most: int, claim: str = "me", **more: Any) -> list[int]:
+def claimed(stage: int, most: int, claim: str = "me", **more: Any) -> list[int]:
     return [one.mint_id for one in token_queue.claim_tokens(stage, most, claim, **more)]
 
 
 def test_the_highest_tier_goes_first_and_within_it_the_newest_request() -> None:
     ids = register(4)
-    places = [BACKGROUND, USER, ANALYSIS, USER]
-    want(job_for("x"), [(ids[n], places[n] * TIER_STEP + 100 + n) for n in range(4)])
-    assert taken(0, 3) == [ids[3], ids[1], ids[2]]
-    assert taken(0, 3) == [ids[0]]
-    assert taken(0, 3) == []
+    priorities = [BACKGROUND, USER, ANALYSIS, USER]
+    enqueue(job_for("x"), [(ids[n], priorities[n] * TIER_STEP + 100 + n) for n in range(4)])
+    assert claimed(0, 3) == [ids[3], ids[1], ids[2]]
+    assert claimed(0, 3) == [ids[0]]
+    assert claimed(0, 3) == []
 
 
-def test_a_mint_that_is_being_asked_for_is_not_taken_again_by_several_at_once() -> None:
+def test_concurrent_claims_never_share_a_token() -> None:
     ids = register(90)
-    wanted(ids, USER * TIER_STEP)
+    queued(ids, USER * TIER_STEP)
     found: list[int] = []
 
     def work(name: str) -> None:
@@ -94,66 +94,66 @@ def test_a_mint_that_is_being_asked_for_is_not_taken_again_by_several_at_once() 
 @pytest.mark.parametrize("lease_in_s", [-1.0, 2 * HOUR], ids=["ran out", "from before the clock was set back"])
 def test_a_void_lease_is_taken_over_without_counting_as_an_attempt(lease_in_s: float) -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], USER * TIER_STEP)
-    assert taken(0, 30, "first") == [mint_id]
+    queued([mint_id], USER * TIER_STEP)
+    assert claimed(0, 30, "first") == [mint_id]
     Token.update(lease=database.now_s() + lease_in_s).execute()
-    assert taken(0, 30, "second") == [mint_id]
+    assert claimed(0, 30, "second") == [mint_id]
     assert token(mint_id).attempts == 0
     assert token_queue.record("first", [resolved(mint_id)]) == []
     assert token(mint_id).status == "pending"
 
 
-def test_what_a_dead_worker_had_taken_is_free_at_once_and_no_attempt() -> None:
+def test_a_dead_workers_claim_is_released_and_no_attempt() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], USER * TIER_STEP)
-    taken(0, 30, "dead 1")
+    queued([mint_id], USER * TIER_STEP)
+    claimed(0, 30, "dead 1")
     assert token_queue.active_claims() == {"dead 1"}
     token_queue.release("dead 1")
-    assert (taken(0, 30), token(mint_id).attempts) == ([mint_id], 0)
+    assert (claimed(0, 30), token(mint_id).attempts) == ([mint_id], 0)
 
 
-def test_two_jobs_that_want_a_mint_share_one_request_and_both_count_it() -> None:
+def test_two_jobs_share_a_lookup_and_both_count_it() -> None:
     ids = register(3)
-    first, second = wanted(ids[:2], USER * TIER_STEP + 1, "a"), wanted(ids[1:], USER * TIER_STEP + 2, "b")
-    assert sorted(taken(0, 30)) == ids
-    through = token_queue.record("me", [resolved(ids[0]), resolved(ids[1]), LookupOutcome(ids[2], "unlisted")])
-    assert sorted(through) == sorted([first, second])
+    first, second = queued(ids[:2], USER * TIER_STEP + 1, "a"), queued(ids[1:], USER * TIER_STEP + 2, "b")
+    assert sorted(claimed(0, 30)) == ids
+    done = token_queue.record("me", [resolved(ids[0]), resolved(ids[1]), LookupOutcome(ids[2], "unlisted")])
+    assert sorted(done) == sorted([first, second])
     assert job_progress.outcomes(first) == {"asked": 2, "resolved": 2, "unlisted": 0, "failed": 0}
     assert job_progress.outcomes(second) == {"asked": 2, "resolved": 1, "unlisted": 1, "failed": 0}
     assert [token(mint_id).priority for mint_id in ids] == [None, None, None]
 
 
-def test_who_joins_while_a_mint_is_being_asked_for_is_served_by_that_request() -> None:
+def test_a_job_that_joins_during_a_lookup_gets_its_outcome() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], BACKGROUND * TIER_STEP, "a")
-    taken(0, 30)
-    joined = wanted([mint_id], USER * TIER_STEP, "b")
-    assert taken(0, 30, "other") == []
+    queued([mint_id], BACKGROUND * TIER_STEP, "a")
+    claimed(0, 30)
+    joined = queued([mint_id], USER * TIER_STEP, "b")
+    assert claimed(0, 30, "other") == []
     assert joined in token_queue.record("me", [resolved(mint_id)])
     assert token(mint_id).priority is None
 
 
-def test_a_request_raises_a_place_and_never_lowers_it() -> None:
+def test_enqueueing_raises_a_priority_and_never_lowers_it() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], ANALYSIS * TIER_STEP + 5, "a")
-    wanted([mint_id], BACKGROUND * TIER_STEP + 9, "b")
+    queued([mint_id], ANALYSIS * TIER_STEP + 5, "a")
+    queued([mint_id], BACKGROUND * TIER_STEP + 9, "b")
     assert token(mint_id).priority == ANALYSIS * TIER_STEP + 5
-    wanted([mint_id], USER * TIER_STEP, "c")
+    queued([mint_id], USER * TIER_STEP, "c")
     assert token(mint_id).priority == USER * TIER_STEP
 
 
-def test_a_later_request_starts_afresh_and_one_that_joins_does_not() -> None:
+def test_a_later_job_resets_the_attempts_and_a_joining_one_does_not() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], ANALYSIS * TIER_STEP, "a")
-    taken(0, 30)
+    queued([mint_id], ANALYSIS * TIER_STEP, "a")
+    claimed(0, 30)
     token_queue.record("me", [LookupOutcome(mint_id, "retry", error="late", delay_s=60)])
-    wanted([mint_id], ANALYSIS * TIER_STEP + 1, "b")
-    assert (token(mint_id).attempts, taken(0, 30)) == (1, [])
-    wanted([mint_id], USER * TIER_STEP, "c")
-    assert taken(0, 30) == [mint_id]
+    queued([mint_id], ANALYSIS * TIER_STEP + 1, "b")
+    assert (token(mint_id).attempts, claimed(0, 30)) == (1, [])
+    queued([mint_id], USER * TIER_STEP, "c")
+    assert claimed(0, 30) == [mint_id]
     token_queue.record("me", [LookupOutcome(mint_id, "failed", error="late")])
     assert (token(mint_id).status, token(mint_id).attempts, token(mint_id).last_error) == ("failed", 2, "late")
-    wanted([mint_id], BACKGROUND * TIER_STEP, "d")
+    queued([mint_id], BACKGROUND * TIER_STEP, "d")
     assert (token(mint_id).status, token(mint_id).attempts, token(mint_id).last_error) == ("pending", 0, None)
 
 
@@ -161,25 +161,25 @@ def test_only_a_user_makes_an_unlisted_token_pending_again() -> None:
     (mint_id,) = register(1)
     for tier, status in ((BACKGROUND, "unlisted"), (USER, "pending")):
         Token.update(status="unlisted", priority=None).execute()
-        wanted([mint_id], tier * TIER_STEP, f"t{tier}")
+        queued([mint_id], tier * TIER_STEP, f"t{tier}")
         assert token(mint_id).status == status
 
 
-def test_a_failed_call_is_made_again_after_its_wait_unless_the_clock_was_set_back() -> None:
+def test_a_retry_waits_unless_the_clock_was_set_back() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], USER * TIER_STEP)
-    taken(0, 30)
+    queued([mint_id], USER * TIER_STEP)
+    claimed(0, 30)
     token_queue.record("me", [LookupOutcome(mint_id, "retry", error="503", delay_s=30)])
-    assert (token_queue.next_priority(0, 30), taken(0, 30)) == (None, [])
+    assert (token_queue.next_priority(0, 30), claimed(0, 30)) == (None, [])
     assert 25 < (token_queue.next_due_s() or 0) <= 30
     Token.update(next_attempt_at=database.now_s() + 2 * HOUR).execute()
-    assert taken(0, 30) == [mint_id]
+    assert claimed(0, 30) == [mint_id]
 
 
-def test_what_the_first_source_does_not_know_is_packed_again_for_the_second() -> None:
+def test_tokens_for_the_second_source_form_new_batches() -> None:
     ids = register(250)
-    wanted(ids, ANALYSIS * TIER_STEP)
-    first = taken(0, 150)
+    queued(ids, ANALYSIS * TIER_STEP)
+    first = claimed(0, 150)
     token_queue.record(
         "me",
         [
@@ -187,43 +187,45 @@ def test_what_the_first_source_does_not_know_is_packed_again_for_the_second() ->
             for mint_id in first
         ],
     )
-    assert token_queue.next_priority(1, 100) == ANALYSIS * TIER_STEP  # a whole pack is there
-    pack = token_queue.claim_tokens(1, 100, "me")
-    assert (len(pack), pack[0].partial_answer, pack[0].attempts) == (100, {"error": "why"}, 0)
-    assert token_queue.next_priority(1, 100) is None  # fifty, and more may join them
-    rest = taken(0, 150)
-    assert token_queue.next_priority(1, 100) is None  # those may still come
+    assert token_queue.next_priority(1, 100) == ANALYSIS * TIER_STEP  # a full batch
+    batch = token_queue.claim_tokens(1, 100, "me")
+    assert (len(batch), batch[0].partial_answer, batch[0].attempts) == (100, {"error": "why"}, 0)
+    assert token_queue.next_priority(1, 100) is None  # fifty, and more may join
+    rest = claimed(0, 150)
+    assert token_queue.next_priority(1, 100) is None  # the claimed ones may still join
     token_queue.record("me", [resolved(mint_id) for mint_id in rest])
     assert token_queue.next_priority(1, 100) == ANALYSIS * TIER_STEP
     assert len(token_queue.claim_tokens(1, 100, "me")) == 50
 
 
-def test_a_part_of_a_pack_waits_neither_for_lower_tiers_nor_for_what_is_put_off() -> None:
+def test_a_partial_batch_waits_neither_for_lower_tiers_nor_for_retries() -> None:
     ids = register(3)
-    want(job_for("x"), [(ids[0], USER * TIER_STEP), (ids[1], USER * TIER_STEP), (ids[2], BACKGROUND * TIER_STEP)])
-    assert sorted(taken(0, 2)) == ids[:2]
+    enqueue(job_for("x"), [(ids[0], USER * TIER_STEP), (ids[1], USER * TIER_STEP), (ids[2], BACKGROUND * TIER_STEP)])
+    assert sorted(claimed(0, 2)) == ids[:2]
     token_queue.record(
         "me", [LookupOutcome(ids[0], "next_source", stage=1), LookupOutcome(ids[1], "retry", error="x", delay_s=50)]
     )
     assert token_queue.next_priority(1, 100) == USER * TIER_STEP
 
 
-def test_a_part_of_a_pack_is_not_kept_back_for_other_jobs_nor_while_the_source_before_fails() -> None:
+def test_a_partial_batch_waits_neither_for_other_jobs_nor_for_a_failing_source() -> None:
     ids = register(3)
-    want(job_for("a"), [(ids[0], USER * TIER_STEP + 9), (ids[1], USER * TIER_STEP + 8)])
-    want(job_for("b"), [(ids[2], USER * TIER_STEP)])
-    taken(0, 1)
+    enqueue(job_for("a"), [(ids[0], USER * TIER_STEP + 9), (ids[1], USER * TIER_STEP + 8)])
+    enqueue(job_for("b"), [(ids[2], USER * TIER_STEP)])
+    claimed(0, 1)
     token_queue.record("me", [LookupOutcome(ids[0], "next_source", stage=1)])
     assert token_queue.next_priority(1, 100) is None
     assert token_queue.next_priority(1, 100, wait_for_full_batch=False) == USER * TIER_STEP + 9
-    taken(0, 1)
+    claimed(0, 1)
     token_queue.record("me", [resolved(ids[1])])
-    assert token_queue.next_priority(1, 100) == USER * TIER_STEP + 9  # though the other job's mint is still to come
+    assert (
+        token_queue.next_priority(1, 100) == USER * TIER_STEP + 9
+    )  # the other job's token is still at the first source
 
 
-def test_several_who_join_record_and_announce_at_once_neither_block_each_other_nor_leave_one_behind() -> None:
+def test_concurrent_enqueue_record_and_announce_do_not_deadlock_or_lose_tokens() -> None:
     ids = register(60)
-    made = [wanted(ids, USER * TIER_STEP + number, f"job {number}") for number in range(4)]
+    made = [queued(ids, USER * TIER_STEP + number, f"job {number}") for number in range(4)]
     errors: list[Exception] = []
 
     def repeat(work: Callable[[int], object]) -> None:
@@ -242,9 +244,9 @@ def test_several_who_join_record_and_announce_at_once_neither_block_each_other_n
 
     def answer(number: int) -> None:
         token = f"worker {number} {random.random()}"
-        pack = token_queue.claim_tokens(0, 15, token)
-        token_queue.renew(token, [one.mint_id for one in pack])
-        token_queue.record(token, [resolved(one.mint_id) for one in pack])
+        batch = token_queue.claim_tokens(0, 15, token)
+        token_queue.renew(token, [one.mint_id for one in batch])
+        token_queue.record(token, [resolved(one.mint_id) for one in batch])
 
     works = [ask, ask, answer, answer, lambda number: announce.announce(random.sample(made, 4))]
     threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
@@ -256,18 +258,18 @@ def test_several_who_join_record_and_announce_at_once_neither_block_each_other_n
     assert [job_progress.unqueued_tokens(job_id) for job_id in made] == [[]] * 4
 
 
-def test_what_has_waited_longest_can_be_taken_first_within_its_tier() -> None:
+def test_the_longest_waiting_tokens_of_a_tier_can_be_claimed_first() -> None:
     ids = register(4)
     old = BACKGROUND * TIER_STEP
-    places = [old + 10, old + 5, old + 100, USER * TIER_STEP]
-    want(job_for("x"), list(zip(ids, places, strict=True)))
-    assert taken(0, 30, older_than=old + 50) == [ids[1], ids[0]]
+    priorities = [old + 10, old + 5, old + 100, USER * TIER_STEP]
+    enqueue(job_for("x"), list(zip(ids, priorities, strict=True)))
+    assert claimed(0, 30, older_than=old + 50) == [ids[1], ids[0]]
 
 
-def test_the_facts_of_a_token_are_kept_and_the_decimals_of_the_chain_stand() -> None:
+def test_a_resolved_token_is_stored_and_keeps_the_chains_decimals() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], USER * TIER_STEP)
-    taken(0, 30)
+    queued([mint_id], USER * TIER_STEP)
+    claimed(0, 30)
     token_queue.record("me", [resolved(mint_id, decimals=9, price_source="dexscreener")])
     found = token(mint_id)
     assert (found.status, found.name, found.price_usd, found.decimals, found.attempts) == ("resolved", "N", 1.5, 6, 1)
@@ -275,11 +277,11 @@ def test_the_facts_of_a_token_are_kept_and_the_decimals_of_the_chain_stand() -> 
     assert found.is_active
 
 
-def test_a_failure_leaves_what_was_known_and_is_counted_as_failed() -> None:
+def test_a_failure_keeps_name_and_price_and_counts_as_failed() -> None:
     (mint_id,) = register(1)
     Token.update(status="resolved", name="Old", price_usd=3.0, last_updated=5.0).execute()
-    job_id = wanted([mint_id], USER * TIER_STEP)
-    taken(0, 30)
+    job_id = queued([mint_id], USER * TIER_STEP)
+    claimed(0, 30)
     assert token_queue.record("me", [LookupOutcome(mint_id, "failed", error="down")]) == [job_id]
     found = token(mint_id)
     assert (found.status, found.name, found.price_usd, found.last_updated) == ("resolved", "Old", 3.0, 5.0)
@@ -287,11 +289,11 @@ def test_a_failure_leaves_what_was_known_and_is_counted_as_failed() -> None:
     assert job_progress.outcomes(job_id)["failed"] == 1
 
 
-def test_a_token_that_no_market_knows_any_more_loses_its_price() -> None:
+def test_a_token_unknown_to_every_market_loses_its_price() -> None:
     (mint_id,) = register(1)
     Token.update(status="resolved", name="Old", price_usd=3.0, price_source="jupiter", last_updated=5.0).execute()
-    wanted([mint_id], USER * TIER_STEP)
-    taken(0, 30)
+    queued([mint_id], USER * TIER_STEP)
+    claimed(0, 30)
     token_queue.record("me", [LookupOutcome(mint_id, "unlisted")])
     found = token(mint_id)
     assert (found.status, found.name, found.price_usd, found.price_source) == ("unlisted", "Old", None, None)
@@ -299,9 +301,9 @@ def test_a_token_that_no_market_knows_any_more_loses_its_price() -> None:
     assert abs(found.next_attempt_at - database.now_s() - 6 * HOUR) < 60
 
 
-def test_mints_of_a_job_that_was_cancelled_leave_the_order_and_those_of_another_stay() -> None:
+def test_tokens_of_a_cancelled_job_leave_the_queue_and_those_of_another_stay() -> None:
     ids = register(2)
-    gone, stays = wanted(ids, ANALYSIS * TIER_STEP, "a"), wanted(ids[:1], ANALYSIS * TIER_STEP, "b")
+    gone, stays = queued(ids, ANALYSIS * TIER_STEP, "a"), queued(ids[:1], ANALYSIS * TIER_STEP, "b")
     waiters.cancel(gone)
     assert job_progress.drop_without_waiters(states.LIVE) == 1
     assert [token(mint_id).priority for mint_id in ids] == [ANALYSIS * TIER_STEP, None]
@@ -309,30 +311,30 @@ def test_mints_of_a_job_that_was_cancelled_leave_the_order_and_those_of_another_
     assert {row.job_id for row in JobMint.select()} == {stays}
 
 
-def test_a_job_finds_the_mints_that_nobody_will_ask_for() -> None:
+def test_a_job_finds_its_unqueued_tokens() -> None:
     ids = register(2)
-    job_id = wanted(ids, ANALYSIS * TIER_STEP)
+    job_id = queued(ids, ANALYSIS * TIER_STEP)
     assert job_progress.unqueued_tokens(job_id) == []
     Token.update(priority=None).where(Token.id == ids[1]).execute()
     assert job_progress.unqueued_tokens(job_id) == [ids[1]]
 
 
-def test_progress_forgives_lost_leases() -> None:
+def test_progress_resets_lost_leases() -> None:
     (mint_id,) = register(1)
-    job_id = wanted([mint_id], USER * TIER_STEP)
+    job_id = queued([mint_id], USER * TIER_STEP)
     Job.update(lost_leases=19).execute()
-    taken(0, 30)
+    claimed(0, 30)
     token_queue.record("me", [resolved(mint_id)])
     row = Job.get_by_id(job_id)
     assert (row.lost_leases, row.done, row.total) == (0, 1, 1)
 
 
-def test_a_source_that_the_settings_no_longer_name_is_not_waited_for() -> None:
+def test_tokens_at_a_removed_source_start_again() -> None:
     (mint_id,) = register(1)
-    wanted([mint_id], USER * TIER_STEP)
+    queued([mint_id], USER * TIER_STEP)
     Token.update(stage=1, partial_answer=json.dumps({"error": "x"})).execute()
     token_queue.reset_stage(1)
-    assert (taken(0, 30), token(mint_id).partial_answer) == ([mint_id], None)
+    assert (claimed(0, 30), token(mint_id).partial_answer) == ([mint_id], None)
 
 
 def test_what_is_due_for_a_refresh_an_analysis_and_the_clock() -> None:
@@ -358,7 +360,7 @@ def test_what_is_due_for_a_refresh_an_analysis_and_the_clock() -> None:
     assert refresh_policy.for_analysis([], 900) == refresh_policy.for_refresh([]) == []
 
 
-def test_a_job_whose_queue_is_away_is_announced_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_announced_later_if_the_queue_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: object) -> None:
         raise queues.QueueUnavailable("gone")
 
@@ -366,4 +368,4 @@ def test_a_job_whose_queue_is_away_is_announced_later(monkeypatch: pytest.Monkey
     monkeypatch.setattr(queues, "send", away)
     assert announce.announce([job_id]) is False
     assert Job.get_by_id(job_id).announced_at is None
-    announce.announce_rest("enrichment")  # does not turn for ever
+    announce.announce_rest("enrichment")  # returns

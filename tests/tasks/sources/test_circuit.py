@@ -12,7 +12,7 @@ import pytest
 from tasks.sources.rate_limit.circuit import CircuitBreaker, circuit_for
 from tasks.sources.rate_limit.clock import Clock
 from tasks.sources.rate_limit.limiter import RateLimiter, close_limiters, limiter_for
-from tests.tasks.sources.scripted_service import FakeClock
+from tests.support.scripted_service import FakeClock
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_requests_are_paced(circuit: CircuitBreaker, clock: FakeClock) -> None:
     assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) > 0.15
 
 
-def test_a_gap_is_caught_up_a_little(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_a_gap_gives_a_small_burst(circuit: CircuitBreaker, clock: FakeClock) -> None:
     clock.time += 0.5  # two and a half were due
     assert [circuit.try_acquire() for _ in range(3)] == [0, 0, 0]
     assert circuit.try_acquire() > 0
@@ -48,7 +48,7 @@ def test_a_gap_is_caught_up_a_little(circuit: CircuitBreaker, clock: FakeClock) 
     assert circuit.try_acquire() > 0
 
 
-def test_a_circuit_without_credit_catches_up_nothing(clock: FakeClock) -> None:
+def test_without_burst_a_gap_gives_nothing(clock: FakeClock) -> None:
     circuit = circuit_for("x", 0.5, 60, clock=clock.clock)
     clock.time += 100
     assert circuit.try_acquire() == 0
@@ -56,7 +56,9 @@ def test_a_circuit_without_credit_catches_up_nothing(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("per_s", "most", "kept"), [(5.0, 300, 30), (0.5, 30, 3), (1.0, 60, 6)])
-def test_the_last_tenth_of_a_window_is_for_the_urgent(clock: FakeClock, per_s: float, most: int, kept: int) -> None:
+def test_the_last_tenth_of_a_window_is_reserved_for_urgent_requests(
+    clock: FakeClock, per_s: float, most: int, kept: int
+) -> None:
     circuit = circuit_for("x", per_s, 60, clock=clock.clock)
     assert len(sent(circuit, clock, 60.5)) == most - kept
     urgent = [circuit.try_acquire(urgent=True) for _ in range(kept + 1)]
@@ -79,7 +81,7 @@ def test_no_window_ever_holds_more_than_the_service_allows(clock: FakeClock, see
     assert len(times) > 300
 
 
-def test_asking_again_is_worth_it_soon(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_the_suggested_wait_is_bounded(circuit: CircuitBreaker, clock: FakeClock) -> None:
     circuit.try_acquire()
     assert 0.02 <= circuit.try_acquire() <= 1
     clock.time += 0.19
@@ -88,13 +90,13 @@ def test_asking_again_is_worth_it_soon(circuit: CircuitBreaker, clock: FakeClock
     assert circuit.try_acquire(urgent=True) == 1
 
 
-def test_one_failure_stops_nobody(circuit: CircuitBreaker) -> None:
+def test_one_failure_changes_nothing(circuit: CircuitBreaker) -> None:
     assert circuit.try_acquire(urgent=True) == 0
     circuit.failed()
     assert [circuit.try_acquire(urgent=True) for _ in range(3)] == [0, 0, 0]
 
 
-def test_more_failures_close_the_gate_for_longer(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_more_failures_open_the_circuit_for_longer(circuit: CircuitBreaker, clock: FakeClock) -> None:
     waits = []
     for _ in range(6):
         start = clock.now()
@@ -109,7 +111,7 @@ def test_more_failures_close_the_gate_for_longer(circuit: CircuitBreaker, clock:
     assert [circuit.try_acquire(urgent=True) for _ in range(3)] == [0, 0, 0]
 
 
-def test_chance_shortens_a_wait(clock: FakeClock) -> None:
+def test_jitter_shortens_a_wait(clock: FakeClock) -> None:
     hasty = Clock(clock.now, clock.sleep, lambda: 0.0)
     circuit = circuit_for("x", 5, 60, clock=hasty)
     for _ in range(2):
@@ -119,7 +121,7 @@ def test_chance_shortens_a_wait(clock: FakeClock) -> None:
     assert circuit.try_acquire(urgent=True) == 0
 
 
-def test_a_failing_service_is_asked_by_one_at_a_time(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_a_failing_service_gets_one_request_at_a_time(circuit: CircuitBreaker, clock: FakeClock) -> None:
     for _ in range(3):
         assert circuit.try_acquire(urgent=True) == 0
     circuit.failed()
@@ -135,7 +137,7 @@ def test_a_failing_service_is_asked_by_one_at_a_time(circuit: CircuitBreaker, cl
     assert circuit.try_acquire(urgent=True) == 0
 
 
-def test_a_permission_that_was_not_used_keeps_no_other_away(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_an_unused_permission_frees_its_slot(circuit: CircuitBreaker, clock: FakeClock) -> None:
     for _ in range(2):
         assert circuit.try_acquire(urgent=True) == 0
         circuit.failed()
@@ -162,7 +164,7 @@ def test_a_request_that_never_reports_stops_counting(circuit: CircuitBreaker, cl
     ("retry_after_s", "throttled", "pause"),
     [(7.0, True, 7), (7.0, False, 7), (100.0, True, 30), (None, True, 1), (0.0, True, 1), (None, False, 0)],
 )
-def test_what_the_service_asks_for_is_kept(
+def test_a_requested_pause_is_kept(
     circuit: CircuitBreaker, clock: FakeClock, retry_after_s: float | None, throttled: bool, pause: float
 ) -> None:
     circuit.try_acquire(urgent=True)
@@ -172,7 +174,7 @@ def test_what_the_service_asks_for_is_kept(
     assert circuit.try_acquire(urgent=True) == 0
 
 
-def test_refusals_that_name_no_time_double_the_pause(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_refusals_without_retry_after_double_the_pause(circuit: CircuitBreaker, clock: FakeClock) -> None:
     limiter = limiter_for("x", 5, 60, clock=clock.clock)
     pauses = []
     for _ in range(7):
@@ -185,7 +187,7 @@ def test_refusals_that_name_no_time_double_the_pause(circuit: CircuitBreaker, cl
     assert limiter.paused_s() == 1
 
 
-def test_it_waits_until_it_may(circuit: CircuitBreaker, clock: FakeClock) -> None:
+def test_acquire_waits_for_a_permission(circuit: CircuitBreaker, clock: FakeClock) -> None:
     start = clock.now()
     assert all(circuit.acquire() for _ in range(11))
     assert clock.now() - start == pytest.approx(2, abs=0.1)
@@ -209,7 +211,7 @@ def test_threads_share_it(clock: FakeClock) -> None:
     assert taken.count(0) == 60
 
 
-def test_the_process_has_one_circuit_of_a_name_until_it_closes_them(clock: FakeClock) -> None:
+def test_the_process_has_one_circuit_per_name_until_closed(clock: FakeClock) -> None:
     circuit = circuit_for("x", 5, 60, clock=clock.clock)
     assert circuit_for("x", 5, 60, clock=clock.clock) is circuit
     assert circuit_for("y", 5, 60, clock=clock.clock) is not circuit
@@ -253,7 +255,7 @@ def test_processes_share_a_pause(circuits: Circuits, clock: FakeClock) -> None:
     assert other.try_acquire(urgent=True) == 1
 
 
-def test_a_process_that_starts_again_finds_what_was_taken(redis_url: str, clock: FakeClock) -> None:
+def test_a_restarted_process_finds_the_used_units_on_redis(redis_url: str, clock: FakeClock) -> None:
     name = uuid.uuid4().hex
     first = circuit_for(name, 0.5, 60, redis_url, clock.clock)
     assert [first.try_acquire(urgent=True) for _ in range(30)] == [0] * 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.sources.rate_limit.clock import Stopped
-from tests.tasks.sources.scripted_service import FakeClock
+from tests.support.scripted_service import FakeClock
 
 
 def test_it_waits_in_slices() -> None:
@@ -21,13 +21,13 @@ def test_it_does_not_wait_for_nothing() -> None:
     assert fake.slept == []
 
 
-def test_it_ends_when_told() -> None:
+def test_it_ends_when_stopped() -> None:
     fake = FakeClock()
     assert not fake.clock.wait(100, lambda: len(fake.slept) == 3)
     assert not fake.clock.wait(0, lambda: True)
     assert len(fake.slept) == 3
 
 
-def test_being_stopped_is_no_fault_of_the_service() -> None:
+def test_being_stopped_is_not_a_failure_of_the_service() -> None:
     stopped = Stopped("solana")
     assert (stopped.permanent, stopped.retry_after_s) == (False, 0.0)

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.sources.rate_limit.clock import Clock
 from tasks.sources.rate_limit.limiter import RateLimiter, limiter_for
-from tests.tasks.sources.scripted_service import FakeClock
+from tests.support.scripted_service import FakeClock
 
 NOWHERE = "unix:///nowhere/redis.sock"
 
@@ -48,7 +48,7 @@ def test_it_waits_no_longer_than_it_must(clock: FakeClock) -> None:
     assert max(clock.slept) <= 0.5
 
 
-def test_a_paced_limiter_spends_no_window_at_once(clock: FakeClock) -> None:
+def test_a_paced_limiter_spreads_its_units(clock: FakeClock) -> None:
     limiter = RateLimiter("x", 60, clock=clock.clock, paced=True)
     start = clock.now()
     given = []
@@ -74,7 +74,7 @@ def test_a_slow_rate_has_a_longer_window(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("per_s", [0, -1, float("inf"), float("nan")])
-def test_it_refuses_a_rate_that_is_none(per_s: float) -> None:
+def test_it_refuses_an_invalid_rate(per_s: float) -> None:
     with pytest.raises(ValueError, match="finite number above 0"):
         RateLimiter("x", per_s)
 
@@ -85,7 +85,7 @@ def test_it_refuses_a_cost_that_never_fits(cost: int) -> None:
         RateLimiter("x", 4).acquire(cost)
 
 
-def test_it_stops_when_told(clock: FakeClock) -> None:
+def test_it_stops_on_request(clock: FakeClock) -> None:
     limiter = RateLimiter("x", 0.1, clock=clock.clock)
     assert not limiter.acquire(stop=lambda: True)
     assert limiter.acquire()  # a stopped one took nothing
@@ -94,7 +94,7 @@ def test_it_stops_when_told(clock: FakeClock) -> None:
     assert clock.now() - start < 1
 
 
-def test_a_pause_holds_everybody(clock: FakeClock) -> None:
+def test_a_pause_applies_to_all_callers(clock: FakeClock) -> None:
     limiter = RateLimiter("x", 100, clock=clock.clock)
     start = clock.now()
     limiter.pause(7)
@@ -145,7 +145,7 @@ def test_a_batch_waits_for_its_share_of_a_paced_start(clock: FakeClock) -> None:
     assert limiter.try_acquire(10) == 0
 
 
-def test_a_large_request_is_not_overtaken_for_ever(clock: FakeClock) -> None:
+def test_small_requests_do_not_overtake_a_large_one(clock: FakeClock) -> None:
     limiter = RateLimiter("x", 4, clock=clock.clock)
     limiter.acquire(40)
     large_waits = threading.Event()

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,7 +23,7 @@ from tasks.sources.market.listing import TokenListing, read_image_url
 from tasks.sources.market.pools import listings_of
 from tasks.sources.market.sources import market_sources
 from tasks.sources.rate_limit.circuit import circuit_for
-from tests.tasks.sources.scripted_service import KEY, MINT, WALLET, Answer, FakeClock, ScriptedService
+from tests.support.scripted_service import KEY, MINT, WALLET, Answer, FakeClock, ScriptedService
 
 JUNK = "7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr"
 IMAGE = "https://cdn.example.com/a.png?width=800"
@@ -68,20 +67,6 @@ def entry(mint: object = MINT, **changes: object) -> dict[str, Any]:
 
 
 LISTED = TokenListing(MINT, "Bonk", "BONK", None, IMAGE, 1.5, 5000, 300.5, 800, "dexscreener")
-
-
-@pytest.fixture
-def dexscreener(service: ScriptedService, clock: FakeClock) -> Iterator[DexScreener]:
-    source = DexScreener(service.url, clock=clock.clock)
-    yield source
-    source.close()
-
-
-@pytest.fixture
-def jupiter(service: ScriptedService, clock: FakeClock) -> Iterator[Jupiter]:
-    source = Jupiter(service.url, api_key=KEY, clock=clock.clock)
-    yield source
-    source.close()
 
 
 def chosen(*pairs: object, mints: tuple[str, ...] = (MINT,)) -> dict[str, TokenListing]:
@@ -185,7 +170,7 @@ def test_a_token_that_is_sold_is_never_priced_as_a_quote() -> None:
     assert chosen(pair(priceUsd="x"), pair(JUNK, MINT))[MINT].price_usd is None
 
 
-def test_what_one_pair_leaves_out_another_may_tell() -> None:
+def test_missing_fields_come_from_other_pairs() -> None:
     bare = pair(info=PAST, liquidity={"usd": 10**6}, baseToken={"address": MINT, "name": None, "symbol": "\u200b"})
     listing = chosen(pair(info={"imageUrl": "javascript:alert(1)"}), pair(), bare)[MINT]
     assert (listing.name, listing.symbol, listing.image_url) == ("Bonk", "BONK", IMAGE)
@@ -226,7 +211,7 @@ def test_jupiters_volume_is_both_sides(stats: object, volume: float | None) -> N
     assert jupiter_listings([entry(stats24h=stats)], {MINT})[MINT].volume_24h_usd == volume
 
 
-def test_what_tells_nothing_is_not_known() -> None:
+def test_a_listing_without_name_and_price_is_unknown() -> None:
     nothing = {"name": "\u200b", "symbol": None, "usdPrice": -1}
     assert jupiter_listings([entry(**nothing)], {MINT}) == {}
     assert jupiter_listings([entry(**nothing), entry()], {MINT})[MINT].name == "Bonk"
@@ -326,7 +311,7 @@ def test_any_list_over_http_is_read(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(answer=anything.filter(lambda value: not isinstance(value, list)))
-def test_anything_but_a_list_is_a_fault_for_a_time(
+def test_anything_but_a_list_is_a_temporary_fault(
     answer: object, service: ScriptedService, dexscreener: DexScreener, jupiter: Jupiter
 ) -> None:
     service.default = lambda request: Answer(answer)
@@ -371,7 +356,7 @@ def test_temporary_faults_open_the_circuit(
     assert [asking.circuit.try_acquire(urgent=True) for _ in range(2)] == [0, 0]
 
 
-def test_a_refusal_for_good_leaves_the_gate_open(dexscreener: DexScreener, service: ScriptedService) -> None:
+def test_a_permanent_refusal_leaves_the_circuit_closed(dexscreener: DexScreener, service: ScriptedService) -> None:
     service.default = lambda request: Answer({"error": "no"}, 400)
     for _ in range(3):
         assert dexscreener.circuit.try_acquire(urgent=True) == 0
@@ -380,7 +365,7 @@ def test_a_refusal_for_good_leaves_the_gate_open(dexscreener: DexScreener, servi
         assert caught.value.permanent
 
 
-def test_a_429_pauses_all_that_share_the_circuit(
+def test_a_429_pauses_all_users_of_the_circuit(
     dexscreener: DexScreener, service: ScriptedService, clock: FakeClock
 ) -> None:
     other = DexScreener(service.url, clock=clock.clock)
@@ -459,7 +444,7 @@ def test_sources_come_in_the_order_of_the_settings(service: ScriptedService, cap
 
 
 @pytest.mark.parametrize(("key", "per_s"), [(None, 0.5), (KEY, 1.0)])
-def test_the_circuits_name_holds_no_key(
+def test_the_shared_name_holds_no_key(
     service: ScriptedService, clock: FakeClock, key: str | None, per_s: float
 ) -> None:
     source = Jupiter(service.url, api_key=key, clock=clock.clock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,7 @@ from tasks.sources.market.numbers import read_amount, read_decimals, read_price
 from tasks.sources.market.pools import deepest_pair
 from tasks.sources.market.sources import sol_price_usd
 from tasks.sources.rate_limit.clock import Stopped
-from tests.tasks.sources.scripted_service import KEY, MINT, Answer, FakeClock, ScriptedService
+from tests.support.scripted_service import KEY, MINT, Answer, FakeClock, ScriptedService
 
 BOTH = ("dexscreener", "jupiter")
 
@@ -36,20 +35,6 @@ def pair(
 
 def without(entry: dict[str, object], name: str) -> dict[str, object]:
     return {key: value for key, value in entry.items() if key != name}
-
-
-@pytest.fixture
-def dexscreener(service: ScriptedService, clock: FakeClock) -> Iterator[DexScreener]:
-    source = DexScreener(service.url, clock=clock.clock)
-    yield source
-    source.close()
-
-
-@pytest.fixture
-def jupiter(service: ScriptedService, clock: FakeClock) -> Iterator[Jupiter]:
-    source = Jupiter(service.url, api_key=KEY, clock=clock.clock)
-    yield source
-    source.close()
 
 
 @pytest.mark.parametrize(
@@ -103,9 +88,7 @@ def test_dexscreener_takes_the_deepest_pool_against_dollars(dexscreener: DexScre
 
 
 @pytest.mark.parametrize("price", [None, "", "x", "0", "-1", "NaN", "1e10", [], True])
-def test_dexscreener_passes_over_a_price_that_is_none(
-    dexscreener: DexScreener, service: ScriptedService, price: object
-) -> None:
+def test_dexscreener_skips_an_invalid_price(dexscreener: DexScreener, service: ScriptedService, price: object) -> None:
     service.answers += [Answer([pair(price, 10**9), pair("150")])]
     assert dexscreener.sol_usd() == 150
 
@@ -174,7 +157,7 @@ def test_jupiter_keeps_its_rate(service: ScriptedService, clock: FakeClock) -> N
     keyless.close()
 
 
-def test_sources_stop_when_told(service: ScriptedService) -> None:
+def test_sources_stop_on_request(service: ScriptedService) -> None:
     with pytest.raises(Stopped):
         DexScreener(service.url, stop=lambda: True).sol_usd()
     with pytest.raises(Stopped):
@@ -190,7 +173,7 @@ def test_the_first_source_with_a_price_is_believed(service: ScriptedService) -> 
     assert ask(service) == 150
 
 
-def test_the_next_source_is_asked_after_a_fault(service: ScriptedService, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_source_is_used_after_a_fault(service: ScriptedService, caplog: pytest.LogCaptureFixture) -> None:
     service.answers += [Answer({}, 503), Answer({WSOL: {"usdPrice": 149}})]
     assert ask(service) == 149
     assert "no price of SOL: DexScreener answered 503" in caplog.text

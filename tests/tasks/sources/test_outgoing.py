@@ -9,8 +9,8 @@ import pytest
 
 from tasks.errors import SourceError
 from tasks.sources.http import Http
+from tests.support.scripted_service import KEY, Answer, ScriptedService
 from tests.support.servers import ROOT
-from tests.tasks.sources.scripted_service import KEY, Answer, ScriptedService
 
 CLIENTS = {"requests", "urllib3", "http.client", "urllib.request", "httpx", "aiohttp", "ftplib", "smtplib"}
 MAY_ASK = {"tasks/sources/http.py"}
@@ -25,7 +25,7 @@ def elsewhere() -> Iterator[ScriptedService]:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_nobody_is_sent_to_another_host(
+def test_no_request_follows_a_redirect_to_another_host(
     service: ScriptedService, elsewhere: ScriptedService, status: int, method: str
 ) -> None:
     """A service that is taken over could else send the key, or the request, to wherever it likes."""
@@ -38,7 +38,7 @@ def test_nobody_is_sent_to_another_host(
     assert len(service.requests) == 1
 
 
-def test_one_module_alone_asks_anybody() -> None:
+def test_only_one_module_sends_requests() -> None:
     """All that is said of sizes, times, redirects and keys holds for every request, because none goes past it."""
     asking = set()
     for path in [*(ROOT / "tasks").rglob("*.py"), *(ROOT / "webapp").rglob("*.py")]:
@@ -50,7 +50,7 @@ def test_one_module_alone_asks_anybody() -> None:
     assert asking == MAY_ASK
 
 
-def test_no_answer_of_a_service_is_asked_for_more() -> None:
+def test_no_url_of_an_answer_is_fetched() -> None:
     """Addresses of images come from strangers: they are shown if the settings name their host, and never fetched."""
     for path in (ROOT / "webapp").rglob("*.py"):
         assert "image_url" not in path.read_text() or "requests" not in path.read_text(), path

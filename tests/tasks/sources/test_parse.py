@@ -183,7 +183,7 @@ MALFORMED: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("path", "value", "sentence"), MALFORMED)
-def test_a_malformed_transaction_is_refused_for_good_with_a_reason(path: str, value: Any, sentence: str) -> None:
+def test_a_malformed_transaction_is_a_permanent_error_with_a_reason(path: str, value: Any, sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence) as refused:
         parse_transaction(_set(answer(), path, value), "sig")
     assert refused.value.permanent
@@ -251,7 +251,7 @@ def test_an_empty_page_of_signatures_lists_nothing() -> None:
 
 
 @pytest.mark.parametrize("raw", [None, {}, "x", 7])
-def test_what_is_no_list_of_signatures_is_refused_for_good(raw: object) -> None:
+def test_anything_but_a_list_of_signatures_is_a_permanent_error(raw: object) -> None:
     with pytest.raises(SourceError, match="not a list") as refused:
         parse_signatures(raw)
     assert refused.value.permanent
@@ -266,7 +266,7 @@ def test_an_entry_without_a_signature_is_left_out_and_counted(damaged: object) -
     assert (page.listed, page.unreadable) == (3, 1)
 
 
-def test_a_missing_verdict_leaves_the_transaction_to_be_fetched() -> None:
+def test_without_err_a_transaction_is_fetched() -> None:
     assert parse_signatures([_entry(err=...)]) == [SignatureInfo("sig", 3, 1, 100, False)]
 
 

@@ -14,7 +14,7 @@ from tasks.sources.rate_limit.clock import Stopped
 from tasks.sources.solana.client import HistoryPage, Holdings, SolanaClient
 from tasks.sources.solana.endpoint import Capabilities, Endpoint, connection_for
 from tasks.sources.solana.parse import SignatureInfo
-from tests.tasks.sources.scripted_service import (
+from tests.support.scripted_service import (
     KEY,
     MINT,
     WALLET,
@@ -28,7 +28,7 @@ from tests.tasks.sources.scripted_service import (
     token_account,
     transaction,
 )
-from tests.tasks.sources.scripted_service import error as rpc_error
+from tests.support.scripted_service import error as rpc_error
 
 
 def infos(count: int) -> list[SignatureInfo]:
@@ -95,12 +95,12 @@ def test_it_fetches_one_transaction_without_a_batch(connect: Connect, node: Node
     assert isinstance(service.requests[0].json, dict)
 
 
-def test_it_asks_nothing_for_nothing(connect: Connect, service: ScriptedService) -> None:
+def test_no_signatures_cause_no_request(connect: Connect, service: ScriptedService) -> None:
     assert connect().transactions([]) == {}
     assert service.requests == []
 
 
-def test_it_asks_for_a_repeated_signature_once(connect: Connect, node: Node, service: ScriptedService) -> None:
+def test_a_repeated_signature_is_fetched_once(connect: Connect, node: Node, service: ScriptedService) -> None:
     assert len(connect().transactions(infos(2) + infos(2))) == 2
     assert len(service.requests[0].json) == 2
 
@@ -264,13 +264,13 @@ def test_it_refuses_a_history_that_cannot_be_read(connect: Connect, node: Node, 
     assert caught.value.permanent
 
 
-def test_a_history_that_turns_in_circles_is_a_fault(connect: Connect, node: Node) -> None:
+def test_a_repeated_page_of_history_is_a_fault(connect: Connect, node: Node) -> None:
     node.results["getTransactionsForAddress"] = lambda params: {"data": [], "paginationToken": "5:1"}
     with pytest.raises(SourceError, match="same page"):
         connect().history(WALLET, pagination_token="5:1")
 
 
-def test_it_asks_once_whether_there_is_history(connect: Connect, node: Node, service: ScriptedService) -> None:
+def test_it_probes_for_history_once(connect: Connect, node: Node, service: ScriptedService) -> None:
     told: list[dict[str, object]] = []
     node.results["getTransactionsForAddress"] = lambda params: {"data": [], "paginationToken": None}
     client = connect(on_learnt=lambda learnt: told.append(asdict(learnt)))
@@ -327,7 +327,7 @@ def test_the_key_is_in_no_name(connect: Connect, clock: FakeClock) -> None:
     assert KEY not in connection_for(endpoint, clock.clock).limiter.name
 
 
-def test_it_stops_when_told(connect: Connect, node: Node, service: ScriptedService) -> None:
+def test_it_stops_on_request(connect: Connect, node: Node, service: ScriptedService) -> None:
     client = connect(stop=lambda: True)
     with pytest.raises(Stopped):
         client.signatures(WALLET)

@@ -13,7 +13,7 @@ from tasks.measures.transaction import Transaction
 from tasks.sources.solana.client import SolanaClient
 from tasks.sources.solana.endpoint import Capabilities, connection_for
 from tasks.sources.solana.parse import SignatureInfo
-from tests.tasks.sources.scripted_service import (
+from tests.support.scripted_service import (
     KEY,
     WALLET,
     Answer,
@@ -24,7 +24,7 @@ from tests.tasks.sources.scripted_service import (
     result,
     transaction,
 )
-from tests.tasks.sources.scripted_service import error as rpc_error
+from tests.support.scripted_service import error as rpc_error
 
 THROTTLED = Answer({}, 429)
 
@@ -66,7 +66,7 @@ def all_there(found: dict[str, Any]) -> bool:
         (Answer(rpc_error(None, -32603, "Internal error")), "error -32603 (Internal error) four times"),
     ],
 )
-def test_a_temporary_fault_of_the_service_is_tried_four_times(
+def test_a_temporary_fault_is_tried_four_times(
     connect: Connect, service: ScriptedService, clock: FakeClock, answer: Answer, text: str
 ) -> None:
     service.default = lambda request: answer
@@ -102,9 +102,7 @@ def test_different_faults_are_not_counted_as_one(connect: Connect, service: Scri
     assert str(fault(connect())) == "the RPC service answered 502, when tried four times"
 
 
-def test_it_waits_as_long_as_the_service_wants(
-    connect: Connect, node: Node, service: ScriptedService, clock: FakeClock
-) -> None:
+def test_it_keeps_a_requested_pause(connect: Connect, node: Node, service: ScriptedService, clock: FakeClock) -> None:
     service.answers += [Answer({}, 429, {"Retry-After": "7"})]
     start = clock.now()
     assert all_there(connect().transactions(infos(3)))
@@ -143,7 +141,7 @@ def test_a_wrong_key_gives_up_at_once(connect: Connect, service: ScriptedService
     assert sizes(service) == [3]
 
 
-def test_the_services_words_are_shown_without_the_key(connect: Connect, service: ScriptedService) -> None:
+def test_the_services_message_is_shown_without_the_key(connect: Connect, service: ScriptedService) -> None:
     service.default = lambda request: Answer(rpc_error(1, -32401, f"bad\nkey {KEY} " + "x" * 500))
     error = connect().transactions(infos(1))["sig0"]
     assert isinstance(error, SourceError)
@@ -152,7 +150,7 @@ def test_the_services_words_are_shown_without_the_key(connect: Connect, service:
 
 
 @pytest.mark.parametrize("code", [-32004, -32005, -32014, -32016, -32019, -32603, -32000, 429, None])
-def test_a_temporary_error_of_an_item_is_asked_again_alone(
+def test_a_temporary_error_of_one_call_is_retried_alone(
     connect: Connect, node: Node, service: ScriptedService, code: int | None
 ) -> None:
     node.item = lambda call: rpc_error(call["id"], code) if call["params"][0] in ("sig1", "sig3") else None
@@ -166,7 +164,7 @@ def test_a_temporary_error_of_an_item_is_asked_again_alone(
 
 
 @pytest.mark.parametrize("code", [-32602, -32007, -32009, -32011, -32601])
-def test_a_permanent_error_of_an_item_is_not_asked_again(
+def test_a_permanent_error_of_one_call_is_not_retried(
     connect: Connect, node: Node, service: ScriptedService, code: int
 ) -> None:
     node.item = lambda call: rpc_error(call["id"], code) if call["params"][0] == "sig1" else None
@@ -182,7 +180,7 @@ def test_a_code_that_means_something_else_may_be_a_throttle(connect: Connect, no
     assert not fault(connect(), 1).permanent
 
 
-def test_an_unseen_transaction_is_temporary_and_not_asked_again(
+def test_a_missing_transaction_is_temporary_and_not_retried(
     connect: Connect, node: Node, service: ScriptedService
 ) -> None:
     node.results["getTransaction"] = lambda params: None if params[0] == "sig1" else transaction(params[0])
@@ -199,13 +197,13 @@ def test_a_malformed_transaction_fails_alone(connect: Connect, node: Node) -> No
     assert [isinstance(item, Transaction) for item in found.values()] == [True, False, True]
 
 
-def test_an_item_without_an_answer_is_asked_again(connect: Connect, node: Node, service: ScriptedService) -> None:
+def test_a_call_without_an_answer_is_retried(connect: Connect, node: Node, service: ScriptedService) -> None:
     service.answers += [Answer([result(1, transaction("sig0")), result(3, transaction("sig2"))])]
     assert all_there(connect().transactions(infos(3)))
     assert sizes(service) == [3, 0]
 
 
-def test_what_is_there_survives_a_later_fault(connect: Connect, service: ScriptedService) -> None:
+def test_a_later_fault_keeps_earlier_results(connect: Connect, service: ScriptedService) -> None:
     service.answers += [
         Answer([result(1, transaction("sig0")), rpc_error(2, -32005), rpc_error(3, -32005)]),
         Answer({}, 429, {"Retry-After": "60"}),
@@ -234,7 +232,7 @@ def test_too_large_a_batch_is_halved_and_remembered(connect: Connect, node: Node
         Answer(rpc_error(None, -32000, "batch too large"), 403),
     ],
 )
-def test_a_word_about_size_halves_a_batch_too(
+def test_an_error_about_size_halves_a_batch(
     connect: Connect, node: Node, service: ScriptedService, refusal: Answer
 ) -> None:
     node.whole = lambda payload: refusal if isinstance(payload, list) and len(payload) > 10 else None
@@ -315,7 +313,7 @@ def needs_version(version: int, text: str, *names: str) -> Any:
 
 
 @pytest.mark.parametrize("text", [wants(2), "Transaction version (2) is not supported", "unsupported"])
-def test_a_newer_version_is_offered_and_remembered(
+def test_a_newer_version_is_accepted_and_remembered(
     connect: Connect, node: Node, service: ScriptedService, text: str
 ) -> None:
     node.item = needs_version(2, text, "sig1", "sig2")
@@ -328,16 +326,14 @@ def test_a_newer_version_is_offered_and_remembered(
     assert sizes(service) == [4, 2, 4]
 
 
-def test_the_highest_of_several_wanted_versions_is_offered(
-    connect: Connect, node: Node, service: ScriptedService
-) -> None:
+def test_the_highest_of_several_versions_is_accepted(connect: Connect, node: Node, service: ScriptedService) -> None:
     items = needs_version(2, wants(2), "sig0"), needs_version(5, wants(5), "sig1")
     node.item = lambda call: items[0](call) or items[1](call)
     assert all_there(connect().transactions(infos(2)))
     assert len(service.requests) == 2
 
 
-def test_a_version_that_does_not_help_fails_for_good_and_is_forgotten(
+def test_a_version_that_does_not_help_fails_permanently_and_is_dropped(
     connect: Connect, node: Node, service: ScriptedService
 ) -> None:
     node.item = needs_version(200, wants(9), "sig1")
@@ -362,7 +358,7 @@ def test_a_fault_while_a_version_is_tried_keeps_what_is_there(
     assert str(found["sig1"]) == "the RPC service answered 429 four times"
 
 
-def test_history_offers_a_newer_version_too(connect: Connect, node: Node) -> None:
+def test_history_accepts_a_newer_version(connect: Connect, node: Node) -> None:
     node.results["getTransactionsForAddress"] = lambda params: {"data": [transaction("a")]}
     node.item = needs_version(3, wants(3), WALLET)
     client = connect()
@@ -375,7 +371,7 @@ def test_a_remembered_version_never_lowers_the_setting(connect: Connect, node: N
     assert service.requests[0].json["params"][1]["maxSupportedTransactionVersion"] == 1
 
 
-def test_an_error_beside_a_status_says_more_than_the_status(connect: Connect, service: ScriptedService) -> None:
+def test_the_error_in_the_body_replaces_the_status(connect: Connect, service: ScriptedService) -> None:
     service.default = lambda request: Answer(rpc_error(1, -32602, "Invalid param: WrongSize"), 400)
     error = connect().transactions(infos(1))["sig0"]
     assert "WrongSize" in str(error)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.measures.well_known import DEFAULT_EXCLUDED, USDC, WSOL
 from tasks.sources.market.names import MOST_MARKS, WELL_KNOWN, clean_name, impersonated_token
-from tests.tasks.sources.scripted_service import WALLET
+from tests.support.scripted_service import WALLET
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from tests.tasks.sources.scripted_service import WALLET
         (b"a", None),
     ],
 )
-def test_it_keeps_what_is_seen(text: object, cleaned: str | None) -> None:
+def test_visible_characters_stay(text: object, cleaned: str | None) -> None:
     assert clean_name(text, 80) == cleaned
 
 
@@ -57,7 +57,7 @@ def test_it_cuts_between_letters(text: str, cleaned: str) -> None:
     assert clean_name(text, 6) == cleaned
 
 
-def test_it_lets_nobody_pile_up_marks() -> None:
+def test_marks_on_one_letter_are_limited() -> None:
     towers = clean_name("a" + "\u0335" * 200 + "b" + "\u0335" * 2, 80)
     assert towers == "a" + "\u0335" * MOST_MARKS + "b" + "\u0335" * 2
 
@@ -68,7 +68,7 @@ def test_it_looks_only_at_the_beginning_of_a_long_text() -> None:
 
 
 @given(st.text(st.characters()), st.integers(2, 90))
-def test_whatever_comes_is_short_seen_and_the_same_when_cleaned_again(text: str, most: int) -> None:
+def test_any_text_becomes_short_visible_and_stable(text: str, most: int) -> None:
     cleaned = clean_name(text, most)
     if cleaned is None:
         return
@@ -79,7 +79,7 @@ def test_whatever_comes_is_short_seen_and_the_same_when_cleaned_again(text: str,
 
 
 @given(st.one_of(st.none(), st.integers(), st.lists(st.text()), st.binary()))
-def test_what_is_no_text_has_no_name(value: object) -> None:
+def test_anything_but_text_is_no_name(value: object) -> None:
     assert clean_name(value, 80) is None
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_text_has_no_name(value: object) -> None:
         (None, None),
     ],
 )
-def test_a_symbol_may_pass_for_a_well_known_one(symbol: str | None, known: str | None) -> None:
+def test_a_symbol_may_impersonate_a_well_known_token(symbol: str | None, known: str | None) -> None:
     assert impersonated_token(symbol, None, WALLET) == known
 
 
@@ -148,7 +148,7 @@ def test_a_symbol_may_pass_for_a_well_known_one(symbol: str | None, known: str |
         ("Bold Badger", None),
     ],
 )
-def test_a_name_may_pass_for_a_well_known_one(name: str, known: str | None) -> None:
+def test_a_name_may_impersonate_a_well_known_token(name: str, known: str | None) -> None:
     assert impersonated_token("DOGE", name, WALLET) == known
 
 
@@ -156,7 +156,7 @@ def test_the_symbol_counts_before_the_name() -> None:
     assert impersonated_token("USDC", "Wrapped SOL", WALLET) == "USDC"
 
 
-def test_a_well_known_token_imitates_none() -> None:
+def test_a_well_known_token_impersonates_none() -> None:
     assert impersonated_token("USDC", "USD Coin", USDC) is None
     assert impersonated_token("USDC", "USD Coin", WSOL) is None
     for mint, (symbol, *others) in WELL_KNOWN.items():
@@ -172,7 +172,7 @@ def test_well_known_addresses_are_addresses() -> None:
 
 
 @given(st.text(st.characters()) | st.none(), st.text(st.characters()) | st.none())
-def test_whatever_comes_is_compared(symbol: str | None, name: str | None) -> None:
+def test_any_text_can_be_compared(symbol: str | None, name: str | None) -> None:
     known = {words[0] for words in WELL_KNOWN.values()}
     assert impersonated_token(symbol, name, WALLET) in known | {None}
     assert impersonated_token("x" * 1_000_000, name, WALLET) == impersonated_token(None, name, WALLET)

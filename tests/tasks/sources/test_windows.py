@@ -13,7 +13,7 @@ import redis
 from tasks.sources.rate_limit.clock import Clock
 from tasks.sources.rate_limit.limiter import RateLimiter
 from tasks.sources.rate_limit.windows import LocalWindow, RedisWindow
-from tests.tasks.sources.scripted_service import FakeClock
+from tests.support.scripted_service import FakeClock
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def times(database: redis.Redis, shared: RedisWindow) -> list[float]:
     return [float(stamp) for stamp in database.lrange(shared._window_key, 0, -1)]  # type: ignore[union-attr]
 
 
-def test_the_local_window_tells_when_it_has_room(clock: FakeClock) -> None:
+def test_the_local_window_returns_the_wait(clock: FakeClock) -> None:
     window = LocalWindow(10, 60, clock.clock)
     assert window.acquire(4) == 0
     clock.time += 10
@@ -48,7 +48,7 @@ def test_the_local_window_tells_when_it_has_room(clock: FakeClock) -> None:
     assert window.acquire(11) == 60  # will never fit
 
 
-def test_the_wall_clock_means_nothing_to_the_local_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_window_ignores_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = RateLimiter("x", 1, 10, clock=Clock(started_at=-math.inf))
     wall = time.time()
     assert limiter.try_acquire(10) == 0
@@ -57,7 +57,7 @@ def test_the_wall_clock_means_nothing_to_the_local_window(monkeypatch: pytest.Mo
         assert 9 < limiter.try_acquire(1) <= 11
 
 
-def test_the_shared_window_tells_when_it_has_room(shared: RedisWindow, database: redis.Redis) -> None:
+def test_the_shared_window_returns_the_wait(shared: RedisWindow, database: redis.Redis) -> None:
     assert shared.acquire(6, spare=4) == 0
     assert 59 < shared.acquire(1, spare=4) <= 60
     assert shared.acquire(4) == 0
@@ -129,7 +129,7 @@ def test_a_window_that_others_filled_is_not_lost(shared: RedisWindow) -> None:
     assert shared.acquire(5, known=0) == 0
 
 
-def test_processes_that_redis_fails_meet_again_without_exceeding_the_rate(redis_url: str, clock: FakeClock) -> None:
+def test_processes_keep_the_rate_after_redis_lost_the_window(redis_url: str, clock: FakeClock) -> None:
     name = uuid.uuid4().hex
     one, other = (RateLimiter(name, 1, 10, redis_url, clock.clock) for _ in range(2))
     assert one.try_acquire(5) == other.try_acquire(4) == 0
@@ -150,7 +150,9 @@ def test_a_pause_from_before_a_change_of_the_clock_ends(shared: RedisWindow, dat
     assert shared.paused_s() <= 300
 
 
-def test_a_redis_that_forgets_lets_no_process_ask_more(redis_url: str, database: redis.Redis, clock: FakeClock) -> None:
+def test_a_redis_without_its_data_does_not_raise_the_rate(
+    redis_url: str, database: redis.Redis, clock: FakeClock
+) -> None:
     limiter = RateLimiter(uuid.uuid4().hex, 1, 10, redis_url, clock.clock)
     assert limiter.try_acquire(10) == 0
     for key in database.scan_iter(f"*{limiter.name}*"):
@@ -161,7 +163,7 @@ def test_a_redis_that_forgets_lets_no_process_ask_more(redis_url: str, database:
     limiter.close()
 
 
-def test_trying_waits_for_nothing(clock: FakeClock) -> None:
+def test_try_acquire_never_waits(clock: FakeClock) -> None:
     limiter = RateLimiter("x", 1, 10, clock=clock.clock)
     assert limiter.try_acquire(7, spare=3) == 0
     assert limiter.try_acquire(1, spare=3) == pytest.approx(11)
@@ -171,7 +173,7 @@ def test_trying_waits_for_nothing(clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-def test_what_is_spared_is_spared_on_redis(redis_url: str, clock: FakeClock) -> None:
+def test_spare_units_are_kept_on_redis(redis_url: str, clock: FakeClock) -> None:
     name = uuid.uuid4().hex
     one, other = (RateLimiter(name, 1, 10, redis_url, clock.clock) for _ in range(2))
     assert one.try_acquire(7) == 0

@@ -16,7 +16,7 @@ import pytest
 
 from tasks.errors import SourceError
 from tasks.sources.http import AnswerTooLarge, Http, HttpError, host_of, redact, retry_after_s
-from tests.tasks.sources.scripted_service import KEY, Answer, ScriptedService
+from tests.support.scripted_service import KEY, Answer, ScriptedService
 
 CAP = 100_000
 
@@ -187,7 +187,7 @@ def test_it_recovers_after_a_fault(http: Http, service: ScriptedService) -> None
     assert http.get(service.url) == 1
 
 
-def test_it_notices_that_nothing_comes(http: Http, service: ScriptedService) -> None:
+def test_it_times_out_without_an_answer(http: Http, service: ScriptedService) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(SourceError) as caught:
         http.get(f"http://127.0.0.1:{silent.getsockname()[1]}/?api-key={KEY}")
     assert not caught.value.permanent
@@ -202,7 +202,7 @@ def test_it_bounds_an_answer_that_trickles(service: ScriptedService) -> None:
     assert "did not finish" in str(error)
 
 
-def test_it_notices_that_nobody_listens(http: Http, service: ScriptedService) -> None:
+def test_it_reports_a_refused_connection(http: Http, service: ScriptedService) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.raises(SourceError) as caught:
@@ -212,7 +212,7 @@ def test_it_notices_that_nobody_listens(http: Http, service: ScriptedService) ->
 
 
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1/", f"http://?api-key={KEY}", "127.0.0.1:80"])
-def test_it_refuses_an_address_for_good(http: Http, url: str) -> None:
+def test_an_unusable_url_is_a_permanent_error(http: Http, url: str) -> None:
     with pytest.raises(SourceError) as caught:
         http.get(url)
     assert caught.value.permanent
