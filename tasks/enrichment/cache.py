@@ -82,7 +82,7 @@ class TokenCache:
         )
         self._redis = redis.Redis(connection_pool=self._pool)
         self._lock = threading.Lock()
-        self._again_at: float | None = None  # None: Redis was there when it was last asked
+        self._again_at: float | None = None  # None: Redis answered the last time
         self._missed: dict[str, None] = {}
 
     def read(self, mints: Sequence[str]) -> dict[str, Cell]:

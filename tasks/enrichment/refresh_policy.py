@@ -17,10 +17,8 @@ from tasks.storage.models.tokens import Token
 
 CHUNK = 500
 JUST_ASKED_S = 15.0
-LONGEST_REST_S = (
-    6 * 3600.0
-)  # what was not to be asked for sooner; further ahead was dated before the clock was set back
-CLOCK_SLACK_S = 60.0  # a time further ahead than this is from before the clock was set back
+LONGEST_REST_S = 6 * 3600.0  # between two lookups of an unlisted token
+CLOCK_SLACK_S = 60.0  # a time further ahead was written before the clock was set back
 
 
 def _is_past(at: Any, age_s: float) -> Any:

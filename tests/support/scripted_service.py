@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that plays given answers, faults included, and a clock that only tests move."""
+"""An HTTP server on 127.0.0.1 with scripted answers, faults included, and a fake clock."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Request:
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exception(), OSError):  # a client that hangs up is part of the play
+        if not isinstance(sys.exception(), OSError):  # a client that hangs up is part of the script
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class ScriptedService:
-    """Plays `answers` in turn, an `Answer` or a function of the request each; then `default`, when there is one."""
+    """Sends `answers` in turn, each an `Answer` or a function of the request; then `default`, if any."""
 
     def __init__(self) -> None:
         self.answers: list[Answer | Callable[[Request], Answer]] = []
@@ -60,7 +60,7 @@ class ScriptedService:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # head and body in one packet, else every answer takes 40 ms
+            wbufsize = -1  # head and body in one packet; otherwise every answer takes 40 ms
 
             def setup(self) -> None:
                 service.connections += 1
@@ -172,7 +172,7 @@ def token_account(mint: str, amount: int, decimals: int = 6) -> dict[str, object
 
 
 class Node:
-    """A healthy RPC node; `item` may answer single calls otherwise (None: as usual), `whole` whole requests."""
+    """A healthy RPC node; `item` can replace the answer of a call (None: as usual), `whole` that of a request."""
 
     def __init__(self) -> None:
         self.results: dict[str, Callable[[list[Any]], object]] = {

@@ -59,7 +59,7 @@ class Jupiter:
             return {}
         query = {"query": ",".join(once)}
         entries = self._client.get(f"{self._url}/tokens/v2/search", list, params=query, headers=self._headers)
-        return _listings_of(entries, set(once))
+        return listings_of(entries, set(once))
 
     def sol_usd(self) -> float:
         """Wait for a permission and fetch the price of one SOL in USD."""
@@ -76,7 +76,7 @@ class Jupiter:
         self._client.close()
 
 
-def _listings_of(entries: list[Any], mints: set[str]) -> dict[str, TokenListing]:
+def listings_of(entries: list[Any], mints: set[str]) -> dict[str, TokenListing]:
     """Return the first usable entry of each of `mints`."""
     listings: dict[str, TokenListing] = {}
     for entry in map(members, entries):

@@ -22,7 +22,7 @@ _READ_AHEAD = 16  # times the wanted length is read, because removed characters 
 _SHORT = 2  # letters; words up to this length match symbols only
 _FOLDED_LENGTH = 100
 
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _UNWANTED = frozenset({"Cc", "Cf", "Cs"})
 _MARKS = frozenset({"Mn", "Mc", "Me"})
 
@@ -66,8 +66,8 @@ def clean_name(text: object, most: int) -> str | None:
     """
     if not isinstance(text, str):
         return None
-    kept = "".join(_seen(text[: most * _READ_AHEAD]))
-    normal = "".join(_without_towers(unicodedata.normalize("NFC", kept)))
+    visible = "".join(_visible(text[: most * _READ_AHEAD]))
+    normal = "".join(_with_few_marks(unicodedata.normalize("NFC", visible)))
     return _cut(" ".join(normal.split()), most) or None
 
 
@@ -86,15 +86,15 @@ def _beginning(text: str | None) -> str:
     return (text or "")[:_FOLDED_LENGTH]
 
 
-def _seen(text: str) -> Iterator[str]:
+def _visible(text: str) -> Iterator[str]:
     for character in text:
         if character.isspace():
             yield " "
-        elif character not in _UNSEEN and unicodedata.category(character) not in _UNWANTED:
+        elif character not in _INVISIBLE and unicodedata.category(character) not in _UNWANTED:
             yield character
 
 
-def _without_towers(text: str) -> Iterator[str]:
+def _with_few_marks(text: str) -> Iterator[str]:
     """Drop marks without a letter before them, and more than `MOST_MARKS` on one letter."""
     marks = MOST_MARKS
     for character in text:
@@ -112,14 +112,14 @@ def _cut(text: str, most: int) -> str:
     return text[: end or most - len(CUT)].rstrip() + CUT
 
 
-def _continues(text: str, place: int) -> bool:
-    """Whether the character at `place` belongs to the one before: a mark, a skin tone, half of a flag."""
-    if unicodedata.category(text[place]) in _MARKS or "\U0001f3fb" <= text[place] <= "\U0001f3ff":
+def _continues(text: str, index: int) -> bool:
+    """Whether the character at `index` belongs to the one before: a mark, a skin tone, half of a flag."""
+    if unicodedata.category(text[index]) in _MARKS or "\U0001f3fb" <= text[index] <= "\U0001f3ff":
         return True
-    first = place
+    first = index
     while first > 0 and _is_flag_half(text[first - 1]):
         first -= 1
-    return _is_flag_half(text[place]) and (place - first) % 2 == 1
+    return _is_flag_half(text[index]) and (index - first) % 2 == 1
 
 
 def _is_flag_half(character: str) -> bool:

@@ -51,14 +51,14 @@ def _as_base(mint: str, pairs: Sequence[Pair], source: str) -> TokenListing | No
     if not pairs:
         return None
     chosen = deepest_pair(pairs, mint, QUOTES) or _deepest_traded(pairs)
-    told = [chosen, *pairs] if chosen is not None else pairs
+    described = [chosen, *pairs] if chosen is not None else pairs
     priced = chosen or {}
     return read_listing(
         mint,
         source,
-        name=_first_name(told, "baseToken", "name"),
-        symbol=_first_name(told, "baseToken", "symbol"),
-        image=next((url for pair in told if (url := _image(pair)) is not None), None),
+        name=_first_name(described, "baseToken", "name"),
+        symbol=_first_name(described, "baseToken", "symbol"),
+        image=next((url for pair in described if (url := _image(pair)) is not None), None),
         price=priced.get("priceUsd"),
         liquidity=_liquidity(priced),
         volume=_volume(priced),
@@ -68,13 +68,13 @@ def _as_base(mint: str, pairs: Sequence[Pair], source: str) -> TokenListing | No
 
 def _as_quote(mint: str, pairs: Sequence[Pair], source: str) -> TokenListing | None:
     """Read a token that is only a quote: image and amounts of such a pair belong to the other token."""
-    told = sorted(pairs, key=_depth, reverse=True)
+    described = sorted(pairs, key=_depth, reverse=True)
     return read_listing(
         mint,
         source,
-        name=_first_name(told, "quoteToken", "name"),
-        symbol=_first_name(told, "quoteToken", "symbol"),
-        price=next((price for pair in told if (price := _quote_price(pair)) is not None), None),
+        name=_first_name(described, "quoteToken", "name"),
+        symbol=_first_name(described, "quoteToken", "symbol"),
+        price=next((price for pair in described if (price := _quote_price(pair)) is not None), None),
     )
 
 

@@ -134,8 +134,8 @@ class CircuitBreaker:
         """0 after the first failure, then 1, 2, 4 and 5 s, minus up to half at random."""
         if self._failures < HALF_OPEN_AFTER:
             return 0.0
-        whole = min(2.0 ** min(self._failures - HALF_OPEN_AFTER, 10), LONGEST_BACKOFF_S)
-        return whole * (0.5 + self._clock.chance() / 2)
+        full_s = min(2.0 ** min(self._failures - HALF_OPEN_AFTER, 10), LONGEST_BACKOFF_S)
+        return full_s * (0.5 + self._clock.chance() / 2)
 
     def _pause_s(self, retry_after_s: float | None, throttled: bool) -> float:
         if throttled:

@@ -121,27 +121,27 @@ class RedisWindow:
         )
         self._redis = redis.Redis(connection_pool=self._pool)
         self._script = self._redis.register_script(ACQUIRE)
-        self._window_key = f"walletkin:window:{name}:{capacity}/{window_s:g}"
-        self._pause_key = f"walletkin:pause:{name}"
+        self.window_key = f"walletkin:window:{name}:{capacity}/{window_s:g}"
+        self.pause_key = f"walletkin:pause:{name}"
 
     def acquire(self, cost: int, spare: int = 0, *, known: int = 0, pace: int = 0, pace_s: float = 0.0) -> float:
         """As `LocalWindow.acquire`. `known`: units of the window that this process used itself. With a `pace`, at most
         that many units are given in any `pace_s` seconds.
         """
         sizes = [self._capacity, self._capacity - spare, self._window_s, cost]
-        return float(self._script([self._window_key], [*sizes, known, pace, pace_s, EXPIRY_MARGIN_MS, MOST_REFILLED]))
+        return float(self._script([self.window_key], [*sizes, known, pace, pace_s, EXPIRY_MARGIN_MS, MOST_REFILLED]))
 
     def pause(self, seconds: float) -> None:
         if seconds > self.paused_s():
             most = min(seconds, LONGEST_PAUSE_S)
-            self._redis.set(self._pause_key, 1, px=max(1, math.ceil(most * 1000)))
+            self._redis.set(self.pause_key, 1, px=max(1, math.ceil(most * 1000)))
 
     def paused_s(self) -> float:
         """Return the rest of the pause in seconds. A too long one dates from before Redis's clock was set back."""
-        rest = max(0, int(self._redis.pttl(self._pause_key))) / 1000
+        rest = max(0, int(self._redis.pttl(self.pause_key))) / 1000
         if rest <= LONGEST_PAUSE_S:
             return rest
-        self._redis.delete(self._pause_key)
+        self._redis.delete(self.pause_key)
         return 0.0
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ def closed(records: None) -> Iterator[None]:
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Any]:
-    """An empty Redis that the cells are read through."""
+    """An empty Redis in front of the token table."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as opened:
         opened.flushall()
         use(redis_url)
@@ -187,7 +187,7 @@ GOOD = {name: None for name in cache.FIELDS} | {"mint": "a", "attempts": 0, "pri
 
 
 @pytest.mark.parametrize(
-    ("kept", "status"),
+    ("stored", "status"),
     [
         ("", "resolved"),
         ("{", "resolved"),
@@ -210,9 +210,9 @@ GOOD = {name: None for name in cache.FIELDS} | {"mint": "a", "attempts": 0, "pri
         (json.dumps(GOOD), b"\xff\xfe"),
     ],
 )
-def test_what_is_damaged_in_redis_counts_as_not_there(client: Any, kept: Any, status: Any) -> None:
+def test_what_is_damaged_in_redis_counts_as_not_there(client: Any, stored: Any, status: Any) -> None:
     register("a")
-    for key, value in zip(keys("a"), (kept, status), strict=True):
+    for key, value in zip(keys("a"), (stored, status), strict=True):
         if value is not None:
             client.set(key, value)
     assert price("a") == 1.5
@@ -244,7 +244,7 @@ def test_many_threads_read_while_redis_is_emptied(client: Any, tmp_path: pathlib
                     found = cache.cells(["a", "b"])
                     wrong.extend(cell for cell in found.values() if cell["price_usd"] != 1.5)
                     wrong.extend({"a", "b"} - found.keys())
-        except Exception as fault:  # a thread's own would be lost
+        except Exception as fault:  # otherwise lost with the thread
             wrong.append(fault)
 
     threads = [threading.Thread(target=read) for _ in range(4)]
@@ -258,7 +258,7 @@ def test_many_threads_read_while_redis_is_emptied(client: Any, tmp_path: pathlib
 
 
 class Away:
-    """Counts how often Redis is said to be away and back, and lets the time until it is tried again be over."""
+    """Counts the log lines about Redis, and ends the wait until it is tried again."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture):
         caplog.set_level(logging.INFO, logger="tasks.enrichment.cache")
@@ -279,7 +279,7 @@ def away(caplog: pytest.LogCaptureFixture) -> Away:
 
 
 def test_after_a_restart_of_redis_missed_writes_are_not_shown(away: Away) -> None:
-    """What an older Redis kept comes back with it, as after a restart from its file."""
+    """Old copies come back with Redis, as after a restart from its file."""
     register("a", "b", "c")
     with servers.redis_server() as server, redis.Redis.from_url(server.url) as client:
         use(server.url)
@@ -294,7 +294,7 @@ def test_after_a_restart_of_redis_missed_writes_are_not_shown(away: Away) -> Non
         for mint in "abc":
             client.set(f"token:price:{mint}", json.dumps(GOOD | {"mint": mint}))
             client.set(f"token:status:{mint}", "resolved")
-        assert price("c") == 2.0, "it is not tried before its time"
+        assert price("c") == 2.0, "not tried before the wait is over"
         away.over()
         assert [price(mint) for mint in "abc"] == [2.0, 2.0, 7]
         assert away.said() == ["Redis is away", "Redis is back"]

@@ -1,4 +1,4 @@
-"""Who waits for which token: priorities in the order, claims, what is kept of an answer, and the counts of the jobs."""
+"""The queue of tokens (`tasks/enrichment/token_queue.py`): priorities, claims, recorded outcomes, counts of jobs."""
 
 from __future__ import annotations
 

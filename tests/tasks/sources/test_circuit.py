@@ -23,7 +23,7 @@ def circuit(clock: FakeClock) -> CircuitBreaker:
 def sent(
     circuit: CircuitBreaker, clock: FakeClock, seconds: float, *, urgent: bool = False, step: float = 0.02
 ) -> list[float]:
-    """Ask again and again for so long; every request succeeds at once. Returns the times of permissions."""
+    """Take permissions for so many seconds, each request succeeding at once; return their times."""
     start, times = clock.now(), []
     while clock.now() - start < seconds:
         if circuit.try_acquire(urgent=urgent) == 0:
@@ -55,15 +55,15 @@ def test_without_burst_a_gap_gives_nothing(clock: FakeClock) -> None:
     assert circuit.try_acquire() == 1.0  # two seconds to go, but asking again is worth it after one
 
 
-@pytest.mark.parametrize(("per_s", "most", "kept"), [(5.0, 300, 30), (0.5, 30, 3), (1.0, 60, 6)])
+@pytest.mark.parametrize(("per_s", "most", "reserved"), [(5.0, 300, 30), (0.5, 30, 3), (1.0, 60, 6)])
 def test_the_last_tenth_of_a_window_is_reserved_for_urgent_requests(
-    clock: FakeClock, per_s: float, most: int, kept: int
+    clock: FakeClock, per_s: float, most: int, reserved: int
 ) -> None:
     circuit = circuit_for("x", per_s, 60, clock=clock.clock)
-    assert len(sent(circuit, clock, 60.5)) == most - kept
-    urgent = [circuit.try_acquire(urgent=True) for _ in range(kept + 1)]
-    assert urgent[:kept] == [0] * kept
-    assert urgent[kept] > 0
+    assert len(sent(circuit, clock, 60.5)) == most - reserved
+    urgent = [circuit.try_acquire(urgent=True) for _ in range(reserved + 1)]
+    assert urgent[:reserved] == [0] * reserved
+    assert urgent[reserved] > 0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -224,7 +224,7 @@ Circuits = tuple[CircuitBreaker, CircuitBreaker]
 
 @pytest.fixture
 def circuits(redis_url: str, clock: FakeClock) -> Iterator[Circuits]:
-    """Two circuits as two processes have them."""
+    """Two circuit breakers, as in two processes."""
     name = uuid.uuid4().hex
     limiters = [RateLimiter(name, 0.5, 60, redis_url, clock.clock) for _ in range(2)]
     yield CircuitBreaker(limiters[0], 0.5, clock=clock.clock), CircuitBreaker(limiters[1], 0.5, clock=clock.clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 import threading
@@ -12,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.sources.rate_limit.clock import Clock
 from tasks.sources.rate_limit.limiter import RateLimiter, limiter_for
 from tests.support.scripted_service import FakeClock
 
@@ -20,7 +20,7 @@ NOWHERE = "unix:///nowhere/redis.sock"
 
 
 def after(polls: int) -> Callable[[], bool]:
-    """A `stop` that says so when it has been asked so often."""
+    """A `stop` that returns True after so many calls."""
     left = iter(range(polls))
     return lambda: next(left, None) is None
 
@@ -146,8 +146,6 @@ def test_a_batch_waits_for_its_share_of_a_paced_start(clock: FakeClock) -> None:
 
 
 def test_small_requests_do_not_overtake_a_large_one(clock: FakeClock) -> None:
-    limiter = RateLimiter("x", 4, clock=clock.clock)
-    limiter.acquire(40)
     large_waits = threading.Event()
 
     def sleep(seconds: float) -> None:
@@ -155,7 +153,8 @@ def test_small_requests_do_not_overtake_a_large_one(clock: FakeClock) -> None:
         time.sleep(0.001)
         clock.time += seconds
 
-    limiter._clock = Clock(clock.now, sleep)
+    limiter = RateLimiter("x", 4, clock=dataclasses.replace(clock.clock, sleep=sleep))
+    limiter.acquire(40)
     order: list[str] = []
 
     def take(name: str, cost: int) -> None:
@@ -164,7 +163,7 @@ def test_small_requests_do_not_overtake_a_large_one(clock: FakeClock) -> None:
 
     large = threading.Thread(target=take, args=["large", 40])
     large.start()
-    assert large_waits.wait(5)
+    assert large_waits.wait(60)
     small = threading.Thread(target=take, args=["small", 1])
     small.start()
     large.join()
@@ -183,7 +182,7 @@ Pair = tuple[RateLimiter, RateLimiter]
 
 @pytest.fixture
 def pair(redis_url: str, clock: FakeClock) -> Iterator[Pair]:
-    """Two limiters as two processes have them: of one name, on one Redis."""
+    """Two limiters of one name on one Redis, as in two processes."""
     name = uuid.uuid4().hex
     both = RateLimiter(name, 4, 10, redis_url, clock.clock), RateLimiter(name, 4, 10, redis_url, clock.clock)
     yield both

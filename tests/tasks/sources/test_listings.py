@@ -18,7 +18,7 @@ from tasks.measures.well_known import USDC, USDT, WSOL
 from tasks.sources.http import HttpError
 from tasks.sources.market.dexscreener import DexScreener
 from tasks.sources.market.jupiter import Jupiter
-from tasks.sources.market.jupiter import _listings_of as jupiter_listings
+from tasks.sources.market.jupiter import listings_of as jupiter_listings
 from tasks.sources.market.listing import TokenListing, read_image_url
 from tasks.sources.market.pools import listings_of
 from tasks.sources.market.sources import market_sources
@@ -116,7 +116,7 @@ def test_the_deepest_pool_against_money_counts() -> None:
         pair(priceUsd="2", liquidity={"usd": 30}, quote=USDC),
         pair(priceUsd="3", liquidity={"usd": 20}, quote=USDT),
         pair(priceUsd="4", liquidity=PAST),
-        pair(priceUsd="5", liquidity={"usd": 10**9}, quote=JUNK),  # whoever made the junk says so
+        pair(priceUsd="5", liquidity={"usd": 10**9}, quote=JUNK),  # only the creator of the junk says so
         pair(JUNK, MINT, priceUsd="6", liquidity={"usd": 10**9}),  # the other token's price
         pair(priceUsd="NaN", liquidity={"usd": 10**9}),
         pair(priceUsd="-7", liquidity={"usd": 10**9}),
@@ -397,12 +397,12 @@ def test_recorded_answers_of_dexscreener(
     wif = "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm"
     service.answers += [Answer(whole["pairs"])]
     listings = dexscreener.listings([MINT, wif, JUNK, USDC])
-    told = {mint: (each.name, each.symbol, each.price_usd, each.liquidity_usd) for mint, each in listings.items()}
-    assert told[MINT] == ("Bonk", "Bonk", 0.000002944, 305711.79)
-    assert told[wif] == ("dogwifhat", "$WIF", 0.2043, 5970959.65)
-    assert told[JUNK] == ("Popcat", "POPCAT", 0.04878, 611676.3)
-    assert told[USDC][:2] == ("USD Coin", "USDC")
-    assert told[USDC][2] == pytest.approx(1, abs=0.01)
+    found = {mint: (each.name, each.symbol, each.price_usd, each.liquidity_usd) for mint, each in listings.items()}
+    assert found[MINT] == ("Bonk", "Bonk", 0.000002944, 305711.79)
+    assert found[wif] == ("dogwifhat", "$WIF", 0.2043, 5970959.65)
+    assert found[JUNK] == ("Popcat", "POPCAT", 0.04878, 611676.3)
+    assert found[USDC][:2] == ("USD Coin", "USDC")
+    assert found[USDC][2] == pytest.approx(1, abs=0.01)
     assert listings[wif].image_url is not None
     assert listings[wif].market_cap_usd == 204152485
     assert listings[USDC].image_url is listings[USDC].liquidity_usd is listings[JUNK].image_url is None

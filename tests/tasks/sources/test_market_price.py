@@ -164,31 +164,31 @@ def test_sources_stop_on_request(service: ScriptedService) -> None:
         Jupiter(service.url, stop=lambda: True).sol_usd()
 
 
-def ask(service: ScriptedService, order: tuple[str, ...] = BOTH) -> float | None:
+def price_from(service: ScriptedService, order: tuple[str, ...] = BOTH) -> float | None:
     return sol_price_usd(order, service.url, service.url, KEY)
 
 
 def test_the_first_source_with_a_price_is_believed(service: ScriptedService) -> None:
     service.answers += [Answer([pair("150")])]
-    assert ask(service) == 150
+    assert price_from(service) == 150
 
 
 def test_the_next_source_is_used_after_a_fault(service: ScriptedService, caplog: pytest.LogCaptureFixture) -> None:
     service.answers += [Answer({}, 503), Answer({WSOL: {"usdPrice": 149}})]
-    assert ask(service) == 149
+    assert price_from(service) == 149
     assert "no price of SOL: DexScreener answered 503" in caplog.text
 
 
 def test_the_order_is_the_callers(service: ScriptedService) -> None:
     service.answers += [Answer({WSOL: {"usdPrice": 149}})]
-    assert ask(service, ("jupiter", "dexscreener")) == 149
+    assert price_from(service, ("jupiter", "dexscreener")) == 149
 
 
 def test_no_source_has_a_price(service: ScriptedService, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     service.answers += [Answer([]), Answer({}, 401)]
-    assert ask(service) is None
-    assert ask(service, ()) is None
-    assert ask(service, ("coingecko",)) is None
+    assert price_from(service) is None
+    assert price_from(service, ()) is None
+    assert price_from(service, ("coingecko",)) is None
     assert "'coingecko'" in caplog.text
     assert KEY not in caplog.text

@@ -1,4 +1,4 @@
-"""Where requests go: to the services that the settings name, and to no other."""
+"""Requests go only to the services in the settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def elsewhere() -> Iterator[ScriptedService]:
 def test_no_request_follows_a_redirect_to_another_host(
     service: ScriptedService, elsewhere: ScriptedService, status: int, method: str
 ) -> None:
-    """A service that is taken over could else send the key, or the request, to wherever it likes."""
+    """Otherwise a hijacked service could redirect the key or the request to any host."""
     service.default = lambda request: Answer({}, status, {"Location": f"{elsewhere.url}/metadata"})
     http = Http("solana")
     with pytest.raises(SourceError, match="redirect"):
@@ -39,7 +39,7 @@ def test_no_request_follows_a_redirect_to_another_host(
 
 
 def test_only_one_module_sends_requests() -> None:
-    """All that is said of sizes, times, redirects and keys holds for every request, because none goes past it."""
+    """So its limits on size, time, redirects and keys hold for every request."""
     asking = set()
     for path in [*(ROOT / "tasks").rglob("*.py"), *(ROOT / "webapp").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -51,6 +51,6 @@ def test_only_one_module_sends_requests() -> None:
 
 
 def test_no_url_of_an_answer_is_fetched() -> None:
-    """Addresses of images come from strangers: they are shown if the settings name their host, and never fetched."""
+    """Image URLs come from strangers: pages show those of the allowed hosts, and the server fetches none."""
     for path in (ROOT / "webapp").rglob("*.py"):
         assert "image_url" not in path.read_text() or "requests" not in path.read_text(), path

@@ -1,4 +1,4 @@
-"""The parser of wire transactions: both encodings, and one error for everything malformed."""
+"""The parser of a node's results (`tasks/sources/solana/parse.py`): both encodings, one error for all malformed ones."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_what_is_no_transaction_at_all_is_refused(raw: object) -> None:
 
 
 def _refusal(parse: Callable[[object], object], raw: object) -> SourceError | None:
-    """Give the refusal of an answer, None where it was read; any other exception comes through."""
+    """Return the error of an answer, None if it was read; any other exception passes."""
     try:
         parse(raw)
     except SourceError as refused:

@@ -1,4 +1,4 @@
-"""What is asked of an RPC service and what comes of it (`tasks/sources/solana/client.py`), the service being well."""
+"""The RPC client with a healthy service (`tasks/sources/solana/client.py`)."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_it_reads_a_page_of_history(connect: Connect, node: Node, service: Scrip
 
 
 def changed(signature: str, **changes: object) -> dict[str, object]:
-    """A whole transaction of a page of history with some fields replaced; `...` leaves one out."""
+    """A transaction of a page of history with some fields replaced; `...` removes one."""
     return {name: value for name, value in (transaction(signature) | changes).items() if value is not ...}
 
 
@@ -271,14 +271,14 @@ def test_a_repeated_page_of_history_is_a_fault(connect: Connect, node: Node) -> 
 
 
 def test_it_probes_for_history_once(connect: Connect, node: Node, service: ScriptedService) -> None:
-    told: list[dict[str, object]] = []
+    learnt_values: list[dict[str, object]] = []
     node.results["getTransactionsForAddress"] = lambda params: {"data": [], "paginationToken": None}
-    client = connect(on_learnt=lambda learnt: told.append(asdict(learnt)))
+    client = connect(on_learnt=lambda learnt: learnt_values.append(asdict(learnt)))
     assert client.has_history(WALLET)
     assert client.has_history(WALLET)
     assert len(service.requests) == 1
-    assert told == [{"batch_size": None, "has_history": True, "transaction_version": None}]
-    assert connect(capabilities=Capabilities(**told[0])).has_history(WALLET)  # type: ignore[arg-type]
+    assert learnt_values == [{"batch_size": None, "has_history": True, "transaction_version": None}]
+    assert connect(capabilities=Capabilities(**learnt_values[0])).has_history(WALLET)  # type: ignore[arg-type]
     assert len(service.requests) == 1
 
 
@@ -340,7 +340,7 @@ def test_a_stop_in_between_keeps_what_is_there(connect: Connect, node: Node, ser
 
 
 def sync(client: SolanaClient, known: str | None) -> None:
-    """What a sync asks for, in the least number of requests."""
+    """The requests of a sync, as few as possible."""
     new: list[SignatureInfo] = []
     while (page := client.signatures(WALLET, until=known, before=new[-1].signature if new else None)).listed == 1000:
         new += page

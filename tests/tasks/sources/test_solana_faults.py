@@ -1,4 +1,4 @@
-"""Faults of an RPC service, one by one: what is tried again, what is learnt, what is said in the end."""
+"""Faults of an RPC service (`tasks/sources/solana/`): retries, what is learnt from them, the final error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fault(client: SolanaClient, count: int = 3) -> SourceError:
 
 
 def sizes(service: ScriptedService) -> list[int]:
-    """How many calls every request held; 0 for a call that was not in a batch."""
+    """Return the number of calls in each request; 0 for a call outside a batch."""
     return [len(request.json) if isinstance(request.json, list) else 0 for request in service.requests]
 
 
@@ -117,7 +117,7 @@ def test_it_does_not_wait_for_a_long_pause(
     assert (error.retry_after_s, error.permanent) == (60, False)
     assert str(error) == "the RPC service answered 429"
     clock.time += 20
-    other = fault(connect())  # nobody who shares the endpoint goes before
+    other = fault(connect())  # the pause holds for all clients of the endpoint
     assert other.retry_after_s == pytest.approx(40)
     assert str(other) == "the RPC service asked for a pause"
     assert len(service.requests) == 1
@@ -131,7 +131,7 @@ def test_a_blocked_client_gives_up_at_once(connect: Connect, service: ScriptedSe
     error = fault(client)
     assert error.permanent
     assert "blocked" in str(error)
-    assert sizes(service) == [3, 0]  # the single call tells that it is not about batches
+    assert sizes(service) == [3, 0]  # the single call shows that it is not about batches
     assert client.capabilities.batch_size is None
 
 
@@ -216,11 +216,11 @@ def test_a_later_fault_keeps_earlier_results(connect: Connect, service: Scripted
 
 def test_too_large_a_batch_is_halved_and_remembered(connect: Connect, node: Node, service: ScriptedService) -> None:
     node.whole = lambda payload: Answer(b"", 413) if isinstance(payload, list) and len(payload) > 30 else None
-    told: list[int | None] = []
-    client = connect(on_learnt=lambda learnt: told.append(learnt.batch_size))
+    learnt_values: list[int | None] = []
+    client = connect(on_learnt=lambda learnt: learnt_values.append(learnt.batch_size))
     assert all_there(client.transactions(infos(100)))
     assert sizes(service) == [100, 50, 25, 25, 25, 25]
-    assert told == [50, 25]
+    assert learnt_values == [50, 25]
     assert client.batch_size == 25
 
 
@@ -273,11 +273,11 @@ def test_refused_batches_become_single_calls(
     connect: Connect, node: Node, service: ScriptedService, refusal: Answer
 ) -> None:
     node.whole = lambda payload: refusal if isinstance(payload, list) else None
-    told: list[dict[str, object]] = []
-    client = connect(on_learnt=lambda learnt: told.append(asdict(learnt)))
+    learnt_values: list[dict[str, object]] = []
+    client = connect(on_learnt=lambda learnt: learnt_values.append(asdict(learnt)))
     assert all_there(client.transactions(infos(3)))
     assert sizes(service) == [3, 0, 0, 0]
-    assert told == [{"batch_size": 1, "has_history": None, "transaction_version": None}]
+    assert learnt_values == [{"batch_size": 1, "has_history": None, "transaction_version": None}]
     client.transactions(infos(2))
     assert sizes(service)[4:] == [0, 0]
 
@@ -317,11 +317,11 @@ def test_a_newer_version_is_accepted_and_remembered(
     connect: Connect, node: Node, service: ScriptedService, text: str
 ) -> None:
     node.item = needs_version(2, text, "sig1", "sig2")
-    told: list[int | None] = []
-    client = connect(on_learnt=lambda learnt: told.append(learnt.transaction_version))
+    learnt_values: list[int | None] = []
+    client = connect(on_learnt=lambda learnt: learnt_values.append(learnt.transaction_version))
     assert all_there(client.transactions(infos(4)))
     assert sizes(service) == [4, 2]
-    assert told == [2]
+    assert learnt_values == [2]
     assert all_there(connect(capabilities=client.capabilities).transactions(infos(4)))
     assert sizes(service) == [4, 2, 4]
 

@@ -1,4 +1,4 @@
-"""Names that anybody may write (`tasks/sources/market/names.py`)."""
+"""Hostile token names and impersonation (`tasks/sources/market/names.py`)."""
 
 from __future__ import annotations
 

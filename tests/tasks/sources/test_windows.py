@@ -30,7 +30,7 @@ def database(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def times(database: redis.Redis, shared: RedisWindow) -> list[float]:
-    return [float(stamp) for stamp in database.lrange(shared._window_key, 0, -1)]  # type: ignore[union-attr]
+    return [float(stamp) for stamp in database.lrange(shared.window_key, 0, -1)]  # type: ignore[union-attr]
 
 
 def test_the_local_window_returns_the_wait(clock: FakeClock) -> None:
@@ -64,7 +64,7 @@ def test_the_shared_window_returns_the_wait(shared: RedisWindow, database: redis
     assert 59 < shared.acquire(1) <= 60
     assert shared.acquire(11) == 60
     assert len(times(database, shared)) == 10
-    assert 64_000 < database.pttl(shared._window_key) <= 65_000  # type: ignore[operator]
+    assert 64_000 < database.pttl(shared.window_key) <= 65_000  # type: ignore[operator]
 
 
 def test_the_shared_window_keeps_a_pace(shared: RedisWindow) -> None:
@@ -77,10 +77,10 @@ def test_the_shared_window_keeps_a_pace(shared: RedisWindow) -> None:
 
 def test_the_shared_window_moves(shared: RedisWindow, database: redis.Redis) -> None:
     past = time.time() - 59
-    database.lpush(shared._window_key, *[past] * 10)
+    database.lpush(shared.window_key, *[past] * 10)
     assert 0 < shared.acquire(1) <= 1
-    database.delete(shared._window_key)
-    database.lpush(shared._window_key, *[past - 2] * 10)
+    database.delete(shared.window_key)
+    database.lpush(shared.window_key, *[past - 2] * 10)
     assert shared.acquire(10) == 0
     assert len(times(database, shared)) == 10
 
@@ -98,7 +98,7 @@ def test_a_client_whose_clock_is_wrong_counts_like_the_others(
 
 
 def test_a_redis_whose_clock_was_set_back_blocks_for_one_window(shared: RedisWindow, database: redis.Redis) -> None:
-    database.lpush(shared._window_key, *[time.time() + 3600] * 10)
+    database.lpush(shared.window_key, *[time.time() + 3600] * 10)
     assert 59 < shared.acquire(1) <= 60
     assert max(times(database, shared)) < time.time() + 60
     assert len(times(database, shared)) == 10
@@ -107,7 +107,7 @@ def test_a_redis_whose_clock_was_set_back_blocks_for_one_window(shared: RedisWin
 def test_a_redis_whose_clock_was_set_back_still_counts_what_was_taken(
     shared: RedisWindow, database: redis.Redis
 ) -> None:
-    database.lpush(shared._window_key, *[time.time() + 3600] * 4)
+    database.lpush(shared.window_key, *[time.time() + 3600] * 4)
     assert shared.acquire(7) > 0
     assert shared.acquire(6) == 0
     assert shared.acquire(1) > 0
@@ -115,7 +115,7 @@ def test_a_redis_whose_clock_was_set_back_still_counts_what_was_taken(
 
 def test_a_lost_window_counts_as_used_at_the_rate(shared: RedisWindow, database: redis.Redis) -> None:
     assert shared.acquire(3) == 0
-    database.delete(shared._window_key)
+    database.delete(shared.window_key)
     assert 0 < shared.acquire(1, known=3) <= 6  # ten in sixty seconds
     assert 23 < shared.acquire(1, spare=4) <= 30
     assert shared.acquire(1, known=9) > 0  # filled once
@@ -142,7 +142,7 @@ def test_processes_keep_the_rate_after_redis_lost_the_window(redis_url: str, clo
 
 
 def test_a_pause_from_before_a_change_of_the_clock_ends(shared: RedisWindow, database: redis.Redis) -> None:
-    database.set(shared._pause_key, 1, ex=3600)
+    database.set(shared.pause_key, 1, ex=3600)
     assert shared.paused_s() == 0
     shared.pause(20)
     assert 19 < shared.paused_s() <= 20
