@@ -1,4 +1,4 @@
-"""The parser of a node's results (`tasks/sources/solana/parse.py`): both encodings, one error for all malformed ones."""
+"""The parser of a node's results (`tasks/sources/solana/parse.py`): both encodings, one error for malformed ones."""
 
 from __future__ import annotations
 
