@@ -1,1 +1,1 @@
-"""The pipeline queue: wallets in, result out."""
+"""The pipeline: wallets in, result out. The jobs of the queue `pipeline`, and what users request of an analysis."""

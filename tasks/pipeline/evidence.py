@@ -1,6 +1,6 @@
-"""The proof of a result, read back from what it was made of: a wallet's capital audit, a pair's shared tokens.
+"""The evidence of a result, from the rows it was computed from: the capital audit of a wallet, the proof of a pair.
 
-Reads only the rows that the analysis saw, so that later syncs change nothing in it. Stores nothing.
+Reads only rows within the pinned bounds, so that later syncs do not change it. Stores nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tasks.storage.models.analyses import Analysis, AnalysisWallet
 from tasks.storage.models.wallets import Wallet
 from tasks.storage.wallets import Bounds
 
-RESULTS_KEPT = 32
+CACHED_RESULTS = 32
 Sides = tuple[list[Movement], list[Movement]]
-"""The trades of the two wallets of a pair inside the window, by time, those of excluded mints too."""
+"""The trades of the two wallets of a pair inside the window, by time, including excluded mints."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapitalAudit:
-    """How each weight of a wallet came about. `weights` has mint, spent_sol and weight, heaviest first."""
+    """How the weights of a wallet arise. `weights` has mint, spent_sol and weight, heaviest first."""
 
     rows: list[AuditRow]
     weights: list[dict[str, Any]]
@@ -41,7 +41,7 @@ class CapitalAudit:
 
 
 def bounds_of(wallet: AnalysisWallet) -> Bounds:
-    """Return which rows of a wallet an analysis may show: those it saw, or while it runs those there are."""
+    """Return which rows of a wallet an analysis may show: those its result used, or while it runs the present ones."""
     if wallet.sync_no is not None:
         return Bounds(wallet.wallet_id, wallet.sync_no, wallet.oldest_slot)
     now = Wallet.get_by_id(wallet.wallet_id)
@@ -49,29 +49,29 @@ def bounds_of(wallet: AnalysisWallet) -> Bounds:
 
 
 def shown_result(analysis: Analysis) -> dict[str, Any]:
-    """Return the result that readers of an analysis see, with its `top_tokens`; not to be changed: others get the same.
+    """Return the result that readers of an analysis see, with its `top_tokens`. Cached: do not change it.
 
-    Raises NotFound (code `no_result`) while there is none.
+    Raises NotFound (code `no_result`) without a result.
     """
     if analysis.result_id is None:
         raise NotFound("There is no result yet; the first comes when two wallets have been read.", code="no_result")
     return _result(analysis.key, analysis.result_id)
 
 
-@lru_cache(RESULTS_KEPT)
+@lru_cache(CACHED_RESULTS)
 def _result(key: str, result_id: int) -> dict[str, Any]:
-    """Read a result, which does not change once it is shown.
+    """Read a result, which never changes once it is shown.
 
-    The key goes along: another database numbers its results alike.
+    The key of the analysis is part of the cache key: another database has the same result numbers.
     """
     return results.result(result_id) | {"top_tokens": results.top_tokens(result_id)}
 
 
 def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
-    """Return every movement of a wallet, counted or left out with the reason, by time; and the check of the sums.
+    """Return every movement of a wallet by time, counted or with the reason why not, and the check of the sums.
 
-    The weights are the stored ones; the check says whether they sum to 1 and whether the rows that counted add up to
-    them. A wallet without data gives no rows.
+    The check compares the stored weights with 1 and with the sums of the counted rows. No rows for a wallet without
+    data.
     """
     result = shown_result(analysis)
     start_at, end_at = window_of(analysis)
@@ -95,7 +95,7 @@ def capital_audit(analysis: Analysis, wallet: AnalysisWallet) -> CapitalAudit:
 
 
 def trades_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Sides:
-    """Return what the proof of a pair is made of, for those who want its measures and its tokens at once."""
+    """Return the trades of a pair, for callers of both `pair_of` and `shared_tokens`."""
     window = window_of(analysis)
     return _trades(a, window), _trades(b, window)
 
@@ -103,9 +103,9 @@ def trades_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Sides
 def shared_tokens(
     analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Sides | None = None
 ) -> list[dict[str, Any]]:
-    """Return what each token that two wallets share adds to their scores, the most to capital first.
+    """Return what each shared token adds to the scores of a pair, the largest part of `capital` first.
 
-    `trades` are those of `trades_of`, where they were read already.
+    `trades` is of `trades_of`, when it was called before.
 
     Keys: mint, weight_a, weight_b, contribution_capital, contribution_behavioural, spent_sol_a, spent_sol_b,
     first_buy_a, first_buy_b (Unix seconds or None), gap_s, signatures_a, signatures_b.
@@ -126,7 +126,7 @@ def shared_tokens(
 
 
 def shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dict[str, Any]]:
-    """Return what each token that two wallets share adds to their scores, without its proof, so at once; by mint.
+    """Return what each shared token adds to the scores of a pair, by mint; fast, without reading trades.
 
     Keys: mint, and for each of `capital`, `behavioural` and `overall` its part (None without data). Each column adds up
     to the score.
@@ -134,8 +134,8 @@ def shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> list[dic
     result_id = shown_result(analysis)["id"]
     sides = [results.allocation(result_id, wallet.position) for wallet in (a, b)]
     names = tokens.mint_names({mint_id for side in sides for mint_id in side})
-    found = contributions(*({names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides))
-    return [_share(mint, one.contribution_capital, one.contribution_behavioural) for mint, one in found.items()]
+    parts = contributions(*({names[mint_id]: row["weight"] for mint_id, row in side.items()} for side in sides))
+    return [_share(mint, one.contribution_capital, one.contribution_behavioural) for mint, one in parts.items()]
 
 
 def _share(mint: str, capital: float | None, behavioural: float | None) -> dict[str, Any]:
@@ -146,17 +146,17 @@ def _share(mint: str, capital: float | None, behavioural: float | None) -> dict[
 
 def _signatures(trades: Sequence[Movement], mints: set[str]) -> dict[str, list[str]]:
     """Return mint → the signatures of a wallet's trades of it, by time."""
-    found: dict[str, list[str]] = {mint: [] for mint in mints}
+    signatures: dict[str, list[str]] = {mint: [] for mint in mints}
     for movement in trades:
-        if movement.mint in found:
-            found[movement.mint].append(movement.signature)
-    return found
+        if movement.mint in signatures:
+            signatures[movement.mint].append(movement.signature)
+    return signatures
 
 
 def _trades(wallet: AnalysisWallet, window: tuple[float | None, float]) -> list[Movement]:
-    """Return a wallet's trades inside the window, by time, those of excluded mints too."""
-    found = wallets.movements(bounds_of(wallet))[0]
-    return [one for one in found if one.side in ("buy", "sell") and in_window(one.block_at, *window)]
+    """Return a wallet's trades inside the window, by time, including excluded mints."""
+    movements, _ = wallets.movements(bounds_of(wallet))
+    return [one for one in movements if one.side in ("buy", "sell") and in_window(one.block_at, *window)]
 
 
 def _shared_token(
@@ -181,11 +181,11 @@ def _shared_token(
 def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Sides | None = None) -> dict[str, Any]:
     """Return the measures of a pair given in address order, with its proof. Raises NotFound (`not_kept`).
 
-    `trades` are those of `trades_of`, where they were read already.
+    `trades` is of `trades_of`, when it was called before.
 
     Beside the columns of the pair: `matches` by time, each {"mint", "side", "time_a", "time_b", "lag_s",
-    "signature_a", "signature_b"}; `for` [{"insight", "text"}], the sentence of every insight that it carries; `against`
-    [{"text"}], what speaks against them. A result without timing has no matches.
+    "signature_a", "signature_b"}; `for` [{"insight", "text"}], a sentence for each insight; `against` [{"text"}], the
+    counter-evidence. A provisional result has no matches.
     """
     if "failed" in (a.state, b.state):
         raise NotFound("One of the two wallets could not be read, so they were not compared.", code="not_kept")
@@ -195,10 +195,10 @@ def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Si
     excluded = set(result["parameters"]["exclude"])
     sides = trades or trades_of(analysis, a, b)
     of_a, of_b = ([one for one in side if one.mint not in excluded] for side in sides)
-    found = [] if row["matched"] is None else _matches(of_a, of_b, window_s)
+    matches = [] if row["matched"] is None else _matches(of_a, of_b, window_s)
     pair = (
         row
-        | _told_of((of_a, of_b), found)
+        | _counts((of_a, of_b), matches)
         | {
             "name_a": _name(a),
             "name_b": _name(b),
@@ -206,7 +206,7 @@ def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Si
         }
     )
     return row | {
-        "matches": found,
+        "matches": matches,
         "for": [{"insight": slug, "text": insights.sentence(slug, pair)} for slug in row["insights"]],
         "against": [{"text": text} for text in insights.counter_evidence(pair)],
     }
@@ -214,15 +214,15 @@ def pair_of(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, trades: Si
 
 def _matches(trades_a: Sequence[Movement], trades_b: Sequence[Movement], window_s: int) -> list[dict[str, Any]]:
     """Match the trades of two wallets as the measures do."""
-    rank = {signature: n for n, signature in enumerate(sorted({one.signature for one in (*trades_a, *trades_b)}))}
-    number = {mint: n for n, mint in enumerate(sorted({one.mint for one in (*trades_a, *trades_b)}))}
-    of_a, of_b = (_as_arrays(side, number, rank) for side in (trades_a, trades_b))
+    ranks = {signature: n for n, signature in enumerate(sorted({one.signature for one in (*trades_a, *trades_b)}))}
+    numbers = {mint: n for n, mint in enumerate(sorted({one.mint for one in (*trades_a, *trades_b)}))}
+    of_a, of_b = (_as_arrays(side, numbers, ranks) for side in (trades_a, trades_b))
     return [_match(trades_a[one.trade_a], trades_b[one.trade_b]) for one in timing.matches(of_a, of_b, window_s)]
 
 
-def _as_arrays(trades: Sequence[Movement], number: Mapping[str, int], rank: Mapping[str, int]) -> Trades:
+def _as_arrays(trades: Sequence[Movement], numbers: Mapping[str, int], ranks: Mapping[str, int]) -> Trades:
     rows = [
-        (0, number[one.mint], int(one.side == "sell"), one.block_at, one.slot, _index(one), rank[one.signature])
+        (0, numbers[one.mint], int(one.side == "sell"), one.block_at, one.slot, _index(one), ranks[one.signature])
         for one in trades
     ]
     return Trades(*np.array(rows, dtype=np.int64).reshape(-1, 7).T)
@@ -244,8 +244,8 @@ def _match(a: Movement, b: Movement) -> dict[str, Any]:
     }
 
 
-def _told_of(sides: Sequence[Sequence[Movement]], matches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Count what the sentences name beside the stored measures."""
+def _counts(sides: Sequence[Sequence[Movement]], matches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the counts that sentences need beside the stored measures."""
     bought = [{(one.mint, one.block_at // DAY_S) for one in side if one.side == "buy"} for side in sides]
     mints_a, mints_b = (len({one.mint for one in side}) for side in sides)
     return {
@@ -257,6 +257,6 @@ def _told_of(sides: Sequence[Sequence[Movement]], matches: Sequence[Mapping[str,
 
 
 def _name(wallet: AnalysisWallet) -> str:
-    """Return how a sentence names a wallet: by its label, else by the ends of its address."""
+    """Return the name of a wallet in sentences: its label, otherwise the ends of its address."""
     address = wallet.wallet.address
     return wallet.label or f"{address[:4]}…{address[-4:]}"

@@ -1,4 +1,4 @@
-"""What a user asks for: create an analysis, run it again, retry a wallet."""
+"""User requests: create an analysis, run it again, retry its wallets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSION = version("walletkin")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Created:
-    """A new analysis, or with `repeated` the one that the same request made before."""
+    """A new analysis, or with `repeated` the one that the same request created before."""
 
     analysis: Analysis
     job_ids: list[str]
@@ -32,11 +32,11 @@ class Created:
 
 
 def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -> Created:
-    """Record an analysis and its sync jobs, and announce them.
+    """Create an analysis and its sync jobs, and announce them.
 
-    Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`; with an infinite one none
-    is, not even what could not be read. The same idempotency key again gives the first analysis. Raises Busy while too
-    many jobs are under way.
+    Wallets synced less than `sync_ttl_s` ago are not synced again, except those of `resync`; an infinite one syncs no
+    other wallet, not even failed ones. A repeated idempotency key returns the first analysis. Raises Busy when the
+    queue is full.
     """
     if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
         return Created(before, _job_ids(before), True)
@@ -44,7 +44,7 @@ def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -
     try:
         return _create(new, sync_ttl_s, resync)
     except IntegrityError:
-        # The same request came twice at once, and the other one was first.
+        # The same request arrived twice at once, and the other one was first.
         if new.idempotency_key and (before := analyses.by_idempotency_key(new.idempotency_key)):
             return Created(before, _job_ids(before), True)
         raise
@@ -52,10 +52,10 @@ def create(new: NewAnalysis, *, sync_ttl_s: float, resync: Sequence[str] = ()) -
 
 def _create(new: NewAnalysis, sync_ttl_s: float, resync: Sequence[str]) -> Created:
     wallet_ids = wallets.ensure_wallets(wallet.address for wallet in new.wallets)
-    again = {wallet_ids[address] for address in resync if address in wallet_ids}
-    every = set(wallet_ids.values())
-    fresh = (every if math.isinf(sync_ttl_s) else wallets.fresh_wallets(every, sync_ttl_s)) - again
-    with database.write():
+    forced = {wallet_ids[address] for address in resync if address in wallet_ids}
+    ids = set(wallet_ids.values())
+    fresh = (ids if math.isinf(sync_ttl_s) else wallets.fresh_wallets(ids, sync_ttl_s)) - forced
+    with database.write():  # one transaction, about a second for 10,000 wallets: half a list must not be visible
         analysis_id = analyses.insert_analysis(new, wallet_ids, fresh)
         stale = [address for address, wallet_id in wallet_ids.items() if wallet_id not in fresh]
         job_ids = list(submit.submit("sync", stale, priority.USER, analysis_id=analysis_id).values())
@@ -65,7 +65,7 @@ def _create(new: NewAnalysis, sync_ttl_s: float, resync: Sequence[str]) -> Creat
 
 
 def new_key() -> str:
-    """Return the public id of an analysis: 128 random bits, which are the key to it."""
+    """Return a public id for an analysis: 128 random bits, which also grant access to it."""
     return secrets.token_hex(16)
 
 
@@ -75,7 +75,7 @@ def _job_ids(analysis: Analysis) -> list[str]:
 
 
 def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: float) -> Analysis:
-    """Read a failed or partial wallet again; return the analysis that will show it, as `retry_wallets` does."""
+    """Retry a failed or partial wallet; return the analysis that will show it, as `retry_wallets` does."""
     wallet = analyses.wallet(analysis.id, address)
     if wallet.state not in ("failed", "partial"):
         raise Conflict("This wallet was read without error; there is nothing to try again.")
@@ -83,10 +83,10 @@ def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: floa
 
 
 def retry_wallets(analysis: Analysis, wallet_ids: Mapping[str, int], *, key: str, sync_ttl_s: float) -> Analysis:
-    """Read wallets of an analysis again, given as address → id; return the analysis that will show them.
+    """Retry wallets of an analysis, given as address → id; return the analysis that will show them.
 
-    While the analysis still reads wallets it is the same one. After that it does not change under its reader: a new one
-    is made, linked to the old. Raises Conflict without any wallet.
+    It is the same one while that still syncs wallets, otherwise a new one linked to it, since a complete analysis never
+    changes. Raises Conflict without wallets.
     """
     if not wallet_ids:
         raise Conflict(
@@ -94,24 +94,24 @@ def retry_wallets(analysis: Analysis, wallet_ids: Mapping[str, int], *, key: str
         )
     job_ids: list[str] = []
     with database.write():
-        held = sql.for_update(Analysis.select().where(Analysis.id == analysis.id)).get()
-        still_reading = held.state in ("syncing", "provisional")
-        if still_reading:
+        locked = sql.for_update(Analysis.select().where(Analysis.id == analysis.id)).get()
+        is_syncing = locked.state in ("syncing", "provisional")
+        if is_syncing:
             for wallet_id in wallet_ids.values():
                 analyses.set_wallet_state(wallet_id, [analysis.id], "waiting")
             job_ids += submit.submit("sync", list(wallet_ids), priority.USER, analysis_id=analysis.id).values()
     announce.announce(job_ids)
-    if still_reading:
-        return held  # type: ignore[no-any-return]  # peewee's rows are untyped here
+    if is_syncing:
+        return locked  # type: ignore[no-any-return]  # peewee's rows are untyped here
     return create(copy_of(analysis, key), sync_ttl_s=sync_ttl_s, resync=list(wallet_ids)).analysis
 
 
 def rerun(
     analysis: Analysis, parameters: Parameters, *, key: str, owner: str | None, idempotency_key: str | None = None
 ) -> Created:
-    """Analyse the same wallets under other parameters, with the data that they have: a new analysis linked to the old.
+    """Create an analysis of the same wallets and data with other parameters, linked to the old one.
 
-    Nothing is synced. Raises Conflict while the analysis still runs.
+    Syncs nothing. Raises Conflict while the analysis runs.
     """
     if analysis.state in analyses.LIVE:
         raise Conflict("This analysis is still running; it can be run again when it has ended.")
@@ -122,7 +122,7 @@ def rerun(
 
 
 def copy_of(analysis: Analysis, key: str) -> NewAnalysis:
-    """Return a new analysis of the same wallets under the same parameters, linked to the old one."""
+    """Return a new analysis of the same wallets with the same parameters, linked to the old one."""
     rejected, duplicates = analyses.intake_rows(analysis.id)
     rows = analyses.wallets(analysis.id)
     return NewAnalysis(
@@ -140,7 +140,7 @@ def copy_of(analysis: Analysis, key: str) -> NewAnalysis:
 
 
 def parameters_of(analysis: Analysis) -> Parameters:
-    """Return the parameters under which an analysis was made."""
+    """Return the parameters of an analysis."""
     return Parameters(
         window_days=analysis.window_days,
         timing_window_s=analysis.timing_window_s,

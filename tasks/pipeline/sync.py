@@ -1,7 +1,6 @@
-"""Reads one wallet from the chain, in slices: its history, what could not be read before, its holdings.
+"""The job `sync`: reads one wallet from the chain, in slices: its history, unread transactions, holdings.
 
-The sync of a wallet is a job; this module is its handler. It judges no trade (`tasks/analysis` does) and keeps where it
-stands after every batch, so that a killed sync goes on from there.
+Stores its cursor after every batch, so that a killed sync continues from there.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from tasks.storage.wallets import FetchedTransaction
 SLICE_S = 3.0
 PAGE = 1000
 HISTORY_PAGE = 100
-MOVED_BY_LISTING = ("ranges", "newest", "truncated", "hole")
+CHANGED_BY_LISTING = ("ranges", "newest", "truncated", "hole")
 
 
 def rpc_client(job_id: str) -> SolanaClient:
-    """Return a client of the RPC service for one job, with what was learnt of the service before."""
+    """Return an RPC client for one job, with the stored capabilities of the service."""
     url = current().solana_rpc_url
     endpoint = Endpoint(
         url, current().rpc_requests_per_s, current().max_transaction_version, redis_url=current().redis_url
@@ -48,7 +47,7 @@ def rpc_client(job_id: str) -> SolanaClient:
 
 
 def give_up(claim: claims.Claim, reason: str) -> None:
-    """End a sync that cannot go on: what was read of a new wallet is kept as partial, the rest stays as it was."""
+    """Fail the sync. A new wallet with some transactions becomes partial; a known one keeps its data."""
     wallet = workflow.wallet_of(claim.target)
     cursor = sync_cursor.load_cursor(wallet.id)
     with database.write():
@@ -68,7 +67,7 @@ def give_up(claim: claims.Claim, reason: str) -> None:
 
 @executor.handles("sync", give_up)
 def sync_wallet(claim: claims.Claim) -> None:
-    """Do a slice of a wallet's sync: at most about three seconds, then the rest is handed back."""
+    """Do a slice of a wallet's sync, about SLICE_S, then requeue the rest."""
     wallet = workflow.wallet_of(claim.target)
     workflow.wallet_started(claim, wallet.id)
     cursor = _start(wallet)
@@ -85,7 +84,7 @@ def sync_wallet(claim: claims.Claim) -> None:
 
 
 def _start(wallet: Wallet) -> Cursor:
-    """Return where to go on, or a new beginning: what is new, and what an earlier sync left unread below."""
+    """Return the stored cursor, otherwise a new one: newer transactions, then older ones up to the history limit."""
     cursor = sync_cursor.load_cursor(wallet.id)
     if cursor is None:
         cursor = Cursor(ranges=[_range(wallet.newest_signature, wallet.newest_slot)])
@@ -107,13 +106,13 @@ def _start(wallet: Wallet) -> Cursor:
 def _range(
     until: str | None = None, until_slot: int | None = None, *, before: str | None = None, left: int | None = None
 ) -> dict[str, Any]:
-    """A stretch of history, newest first, both ends excluded; `left` bounds how many signatures are read of it."""
+    """Return a part of the history, newest first, both ends excluded; `left` limits the signatures read from it."""
     limit = current().history_limit if left is None else left
     return {"before": before, "until": until, "until_slot": until_slot, "left": limit, "token": None, "listed": False}
 
 
 def _leftover(cursor: Cursor, *, counted: bool) -> Cursor:
-    """What a sync that was given up leaves to the next one: its unread ranges, from the last signature it read."""
+    """Return the cursor that a failed sync leaves to the next one: its unread ranges, from the last signature read."""
     _unlist(cursor)
     for one in cursor.ranges:
         one["token"] = None
@@ -124,7 +123,7 @@ def _leftover(cursor: Cursor, *, counted: bool) -> Cursor:
 
 
 def _unlist(cursor: Cursor) -> None:
-    """Take back the part of the page that was listed but not read, as if only the part that was read had been."""
+    """Undo the listing of the unread part of the page, as if only the read part had been listed."""
     if cursor.position < len(cursor.page) and cursor.stage == "history" and cursor.unlisted:
         read, newest = cursor.position, cursor.newest
         for name, value in cursor.unlisted.items():
@@ -136,7 +135,7 @@ def _unlist(cursor: Cursor) -> None:
 
 
 class _Sync:
-    """One slice of a wallet's sync. `step` does the next piece and says whether there is more."""
+    """One slice of a wallet's sync. `step` does the next request and returns whether there is more to do."""
 
     def __init__(self, claim: claims.Claim, wallet: Wallet, cursor: Cursor, client: SolanaClient):
         self.claim = claim
@@ -151,7 +150,7 @@ class _Sync:
         elif cursor.stage == "history" and cursor.ranges:
             self._next_page()
         elif cursor.stage == "history":
-            self._ask_again()
+            self._list_unread()
         elif cursor.stage == "unread":
             self._read_holdings()
         else:
@@ -160,14 +159,14 @@ class _Sync:
         return True
 
     def _next_page(self) -> None:
-        """List the next page of the range at hand, or close the range when all of it has been listed."""
-        at_hand = self.cursor.ranges[0]
-        if at_hand["listed"]:
+        """List the next page of the first range, or close the range when it is listed to its end."""
+        range_ = self.cursor.ranges[0]
+        if range_["listed"]:
             self._close_range()
-        elif at_hand["token"] or (at_hand["before"] is None and self.client.has_history(self.wallet.address)):
-            self._read_history_page(at_hand)
+        elif range_["token"] or (range_["before"] is None and self.client.has_history(self.wallet.address)):
+            self._read_history_page(range_)
         else:
-            self._list_signatures(at_hand)
+            self._list_signatures(range_)
 
     def _close_range(self) -> None:
         closed = self.cursor.ranges.pop(0)
@@ -175,71 +174,72 @@ class _Sync:
             self.cursor.oldest = self.cursor.last
         self._save()
 
-    def _list_signatures(self, at_hand: dict[str, Any]) -> None:
-        """Ask for signatures; one more than are wanted, so that it shows whether the history limit cut any off."""
-        asked = max(2, min(PAGE, at_hand["left"] + 1))  # two: should one be unreadable, the other leads on
-        infos = self.client.signatures(
-            self.wallet.address, before=at_hand["before"], until=at_hand["until"], limit=asked
-        )
-        self.cursor.unlisted = {name: deepcopy(getattr(self.cursor, name)) for name in MOVED_BY_LISTING}
-        wanted = self._wanted(at_hand, infos, is_last=infos.listed < asked)
-        self.cursor.page = [[i.signature, i.slot, i.transaction_index, i.block_at, i.failed] for i in wanted]
+    def _list_signatures(self, range_: dict[str, Any]) -> None:
+        """List signatures, one more than needed, which shows whether the history limit truncates the wallet."""
+        limit = max(2, min(PAGE, range_["left"] + 1))  # two, in case one is unreadable
+        infos = self.client.signatures(self.wallet.address, before=range_["before"], until=range_["until"], limit=limit)
+        self.cursor.unlisted = {name: deepcopy(getattr(self.cursor, name)) for name in CHANGED_BY_LISTING}
+        needed = self._needed(range_, infos, is_last=infos.listed < limit)
+        self.cursor.page = [[i.signature, i.slot, i.transaction_index, i.block_at, i.failed] for i in needed]
         self.cursor.position = 0
-        self.cursor.listed += len(wanted)
-        self._note_unreadable(infos.unreadable)
+        self.cursor.listed += len(needed)
+        self._record_unreadable(infos.unreadable)
         self._save(new_page=True, total=self.cursor.listed)
 
-    def _wanted(self, at_hand: dict[str, Any], infos: list[SignatureInfo], *, is_last: bool) -> list[SignatureInfo]:
-        """Cut a page where known history begins or the limit is reached, and note how the range goes on."""
+    def _needed(self, range_: dict[str, Any], infos: list[SignatureInfo], *, is_last: bool) -> list[SignatureInfo]:
+        """Return the part of a page above known history and within the limit, and update the range."""
         fresh = infos
-        for place, info in enumerate(infos):
-            known = at_hand["until_slot"] is not None and info.slot < at_hand["until_slot"]
-            if known or info.signature == at_hand["until"]:
-                fresh, is_last = infos[:place], True
+        for index, info in enumerate(infos):
+            known = range_["until_slot"] is not None and info.slot < range_["until_slot"]
+            if known or info.signature == range_["until"]:
+                fresh, is_last = infos[:index], True
                 break
-        wanted = fresh[: at_hand["left"]]
-        if len(fresh) > len(wanted):
+        needed = fresh[: range_["left"]]
+        if len(fresh) > len(needed):
             is_last = True
-            self._cut_off(at_hand)
-        if wanted and at_hand["before"] is None:
-            self.cursor.newest = [wanted[0].slot, wanted[0].signature]
-        at_hand["left"] -= len(wanted)
-        at_hand["listed"] = is_last
-        if wanted:
-            at_hand["before"] = wanted[-1].signature
-        return wanted
+            self._truncate(range_)
+        if needed and range_["before"] is None:
+            self.cursor.newest = [needed[0].slot, needed[0].signature]
+        range_["left"] -= len(needed)
+        range_["listed"] = is_last
+        if needed:
+            range_["before"] = needed[-1].signature
+        return needed
 
-    def _cut_off(self, at_hand: dict[str, Any]) -> None:
-        """The history limit leaves something unread; what lies below it is not looked at any more."""
+    def _truncate(self, range_: dict[str, Any]) -> None:
+        """Mark the wallet as truncated at the history limit, and drop the ranges below."""
         self.cursor.truncated = True
-        if at_hand["until"] is not None:
+        if range_["until"] is not None:
             self.cursor.hole = True
-            at_hand["until"] = None  # nothing below counts: this range is now the lowest
+            range_["until"] = None  # this range is now the lowest
         del self.cursor.ranges[1:]
 
-    def _read_history_page(self, at_hand: dict[str, Any]) -> None:
-        """Read a page of whole transactions where the service has a method for it."""
-        limit = min(HISTORY_PAGE, at_hand["left"] + 1)
-        page = self.client.history(self.wallet.address, pagination_token=at_hand["token"], limit=limit)
-        found = {info.signature: outcome for info, outcome in page.items}
+    def _read_history_page(self, range_: dict[str, Any]) -> None:
+        """Read a page of full transactions, for a service with a method for that."""
+        limit = min(HISTORY_PAGE, range_["left"] + 1)
+        page = self.client.history(self.wallet.address, pagination_token=range_["token"], limit=limit)
+        outcomes = {info.signature: outcome for info, outcome in page.items}
         infos = [info for info, _ in page.items]
-        wanted = self._wanted(at_hand, infos, is_last=page.next_token is None)
-        at_hand["token"] = page.next_token
-        self.cursor.listed += len(wanted)
-        self._note_unreadable(page.unreadable)
-        self._record([(info, found[info.signature]) for info in wanted])
+        needed = self._needed(range_, infos, is_last=page.next_token is None)
+        range_["token"] = page.next_token
+        self.cursor.listed += len(needed)
+        self._record_unreadable(page.unreadable)
+        self._record([(info, outcomes[info.signature]) for info in needed])
 
-    def _note_unreadable(self, count: int) -> None:
-        """Keep that a list had entries which nobody can read, not even their signatures."""
+    def _record_unreadable(self, count: int) -> None:
+        """Record that a list had entries whose signatures cannot be read."""
         if count:
             self.cursor.reason = f"The list of transactions has entries that cannot be read ({count} on one page)"
 
     def _read_batch(self) -> None:
-        """Fetch the next transactions of the page: as many as fit one request, failed ones not asked for."""
-        size, batch, good = self.client.batch_size, [], 0
+        """Fetch the next transactions of the page, as many as fit one request.
+
+        Failed ones are not fetched: the list says that they failed, so that their audit rows have no token.
+        """
+        size, batch, fetched = self.client.batch_size, [], 0
         for entry in self.cursor.page[self.cursor.position :]:
-            good += not entry[4]
-            if good > size:
+            fetched += not entry[4]
+            if fetched > size:
                 break
             batch.append(SignatureInfo(*entry))
         self.cursor.position += len(batch)
@@ -250,14 +250,14 @@ class _Sync:
         return self.client.transactions(infos) if infos else {}
 
     def _record(self, outcomes: Sequence[tuple[SignatureInfo, Transaction | SourceError | None]]) -> None:
-        """Keep what became of a batch, and that it is done, in one transaction."""
+        """Store a batch and the cursor after it, in one transaction."""
         cursor = self.cursor
         if outcomes and cursor.stage == "history":
             cursor.done += len(outcomes)
             cursor.last = [outcomes[-1][0].slot, outcomes[-1][0].signature]
-        self._save([self._looked(info, outcome) for info, outcome in outcomes], total=cursor.listed)
+        self._save([self._fetched(info, outcome) for info, outcome in outcomes], total=cursor.listed)
 
-    def _looked(self, info: SignatureInfo, outcome: Transaction | SourceError | None) -> FetchedTransaction:
+    def _fetched(self, info: SignatureInfo, outcome: Transaction | SourceError | None) -> FetchedTransaction:
         where = (info.signature, info.slot, info.transaction_index, info.block_at)
         if isinstance(outcome, SourceError):
             return FetchedTransaction(*where, None, str(outcome), outcome.permanent)
@@ -268,16 +268,16 @@ class _Sync:
             return FetchedTransaction(*where, None, "Its amounts are larger than any that exist.", True)
         return FetchedTransaction(*where, derived)
 
-    def _ask_again(self) -> None:
-        """Put what an earlier request could not give on the page, to be asked for once more; then come the holdings."""
-        waiting = wallets.unread(self.wallet.id, temporary_only=True, most=PAGE)
+    def _list_unread(self) -> None:
+        """Put transactions that could not be read before on the page, to retry them once."""
+        unread = wallets.unread(self.wallet.id, temporary_only=True, most=PAGE)
         self.cursor.stage = "unread"
-        self.cursor.page = [[o.signature, o.slot, o.transaction_index, o.block_at, False] for o in waiting]
+        self.cursor.page = [[o.signature, o.slot, o.transaction_index, o.block_at, False] for o in unread]
         self.cursor.position = 0
         self._save(new_page=True)
 
     def _read_holdings(self) -> None:
-        """Read what the wallet holds now; a service that cannot say leaves them unknown."""
+        """Read the present holdings; they stay unknown when the service does not support that."""
         self.cursor.stage = "finish"
         try:
             held = self.client.holdings(self.wallet.address)
@@ -302,16 +302,16 @@ class _Sync:
             wallet_mints.record_mints(self.wallet.id)
         announce.announce(job_ids)
 
-    def _save(self, looked: Sequence[FetchedTransaction] = (), *, new_page: bool = False, **progress: int) -> None:
+    def _save(self, fetched: Sequence[FetchedTransaction] = (), *, new_page: bool = False, **progress: int) -> None:
         with database.write():
             claims.renew_or_raise(self.claim, done=self.cursor.done, attempts=0, lost_leases=0, **progress)
-            if looked:
-                wallets.store_transactions(self.wallet.id, self.wallet.syncs + 1, looked)
+            if fetched:
+                wallets.store_transactions(self.wallet.id, self.wallet.syncs + 1, fetched)
             sync_cursor.save_cursor(self.wallet.id, self.cursor, with_page=new_page)
 
 
 def _unread_reason(wallet_id: int) -> str | None:
-    """Say how many transactions could not be read and why the newest of them could not."""
+    """Return how many transactions could not be read, and why the newest of them could not; None without any."""
     count = wallets.count_unread(wallet_id)
     if not count:
         return None

@@ -1,6 +1,6 @@
-"""The life of an analysis: made, its wallets synced, computed, cancelled, tried again. Computes nothing itself.
+"""The states of an analysis, and what follows when a sync or a comparison ends.
 
-States: `syncing` → `provisional` (a first result is there) → `analysing` → `complete`; or `failed`, `cancelled`.
+`syncing` → `provisional` (a first result is shown) → `analysing` → `complete`; or `failed`, `cancelled`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from tasks.storage.models.jobs import Job, JobAnalysis
 from tasks.storage.models.results import Result
 from tasks.storage.models.wallets import Wallet
 
-GROWTH = 1.25  # a provisional result is made again when the synced wallets grew by a quarter
-REST = 10.0  # and ten times its last duration has passed
+GROWTH = 1.25  # a provisional result is built again when there are a quarter more synced wallets
+REST = 10.0  # and ten times the duration of the last one has passed
 
 
 def wallet_started(claim: claims.Claim, wallet_id: int) -> None:
-    """Show a wallet as syncing wherever it is waited for."""
+    """Set a wallet to `syncing` in all analyses that wait for it."""
     with database.write():
         claims.renew_or_raise(claim)
         analyses.set_wallet_state(wallet_id, waiters.waiting_analyses(claim.job_id), "syncing")
 
 
 def wallet_ended(claim: claims.Claim, wallet_id: int) -> list[str]:
-    """Show a wallet's state wherever it was waited for, and go on with those analyses.
+    """Copy a wallet's state to all analyses that wait for it, and advance them.
 
-    Call inside the write transaction that ends the sync; announce the returned job ids after its commit.
+    Call inside the write transaction that ends the sync; announce the returned job ids after the commit.
     """
     waiting = waiters.waiting_analyses(claim.job_id)
     if waiting:
@@ -39,9 +39,9 @@ def wallet_ended(claim: claims.Claim, wallet_id: int) -> list[str]:
 
 
 def advance(analysis_id: int) -> list[str]:
-    """Start the next step of an analysis when it is due; return the ids of the jobs made.
+    """Submit the next comparison of an analysis when it is due; return the ids of the new jobs.
 
-    Holds the analysis's row first: on PostgreSQL two syncs that end at once would else both see the other unfinished.
+    Locks the row first; otherwise, on PostgreSQL, two syncs finishing together would each see the other as unfinished.
     """
     analysis = sql.for_update(Analysis.select().where(Analysis.id == analysis_id)).get()
     if analysis.state not in ("syncing", "provisional"):
@@ -53,8 +53,8 @@ def advance(analysis_id: int) -> list[str]:
     rest_s = _rest_before_provisional_s(analysis)
     if rest_s is None:
         return []
-    made = submit.submit("provisional", [analysis.key], priority.USER, analysis_id=analysis_id, delay_s=rest_s)
-    return list(made.values())
+    submitted = submit.submit("provisional", [analysis.key], priority.USER, analysis_id=analysis_id, delay_s=rest_s)
+    return list(submitted.values())
 
 
 def _has_unsynced(analysis_id: int) -> bool:
@@ -64,12 +64,12 @@ def _has_unsynced(analysis_id: int) -> bool:
 
 
 def _rest_before_provisional_s(analysis: Analysis) -> float | None:
-    """Return in how many seconds a provisional result is worth its cost, None when it is not for now.
+    """Return the seconds until the next provisional comparison may start, None when none is due.
 
-    From two wallets on, one at a time, and again only after the wallets grew and the last one's cost was rested off.
+    It needs two wallets, no live one, GROWTH more wallets than the last, and REST since the last.
     """
-    busy = Job.select(Job.id).where(Job.kind == "provisional", Job.target == analysis.key, Job.state.in_(states.LIVE))
-    if busy.count():
+    live = Job.select(Job.id).where(Job.kind == "provisional", Job.target == analysis.key, Job.state.in_(states.LIVE))
+    if live.count():
         return None
     last = Result.get_or_none(Result.id == analysis.result_id) if analysis.result_id else None
     counts = analyses.state_counts(analysis.id)
@@ -80,9 +80,9 @@ def _rest_before_provisional_s(analysis: Analysis) -> float | None:
 
 
 def repair_stranded() -> list[str]:
-    """Put running analyses back on their way that wait for a job which is not there; return the ids of the jobs made.
+    """Submit the missing jobs of running analyses; return their ids.
 
-    Nothing in this program leaves one so; what was restored from a backup or changed by hand may.
+    Only a restored backup or a change by hand leaves an analysis without its job.
     """
     job_ids: list[str] = []
     for analysis_id, key in list(
@@ -102,10 +102,10 @@ def repair_stranded() -> list[str]:
 
 
 def result_ready(claim: claims.Claim, analysis_id: int, result_id: int, read: Sequence[ReadWallet]) -> list[str]:
-    """Show a result, swapped in whole with the bounds of the data `read` for it, and end its job.
+    """Show a result, pin the bounds of the data it used, and end its job, in one transaction.
 
-    Announce the returned job ids after the commit. A provisional result that comes after the final one began is not
-    shown over it. Unwanted when the analysis was cancelled meanwhile: what it showed before stays as it was.
+    Announce the returned job ids after the commit. A provisional result is not shown once the final comparison has
+    begun. Raises NoWaiters when the analysis was cancelled meanwhile; it then keeps the result it shows.
     """
     result, counts = Result.get_by_id(result_id), analyses.trade_counts(result_id)
     with database.write():
@@ -117,15 +117,15 @@ def result_ready(claim: claims.Claim, analysis_id: int, result_id: int, read: Se
 
 
 def _show(analysis_id: int, result: Result) -> bool:
-    """Point an analysis at a result; False when it waits for none of that kind any more."""
+    """Point an analysis at a result; return False when its state no longer expects one of that kind."""
     shown = {"state": "provisional"} if result.provisional else {"state": "complete", "finished_at": database.clock()}
-    waits_in = ("syncing", "provisional") if result.provisional else ("analysing",)
+    expected_in = ("syncing", "provisional") if result.provisional else ("analysing",)
     query = Analysis.update(result_id=result.id, **shown)
-    return bool(query.where(Analysis.id == analysis_id, Analysis.state.in_(waits_in)).execute())
+    return bool(query.where(Analysis.id == analysis_id, Analysis.state.in_(expected_in)).execute())
 
 
 def fail(claim: claims.Claim, reason: str) -> None:
-    """End an analysis whose result could not be computed, with the reason."""
+    """End the job and its analysis as failed, with the reason."""
     with database.write():
         claims.finish(claim, "failed", error=reason)
         Analysis.update(state="failed", reason=reason, finished_at=database.clock()).where(
@@ -134,9 +134,9 @@ def fail(claim: claims.Claim, reason: str) -> None:
 
 
 def cancel(analysis: Analysis) -> None:
-    """Stop an analysis: jobs that nobody else waits for end, what is synced stays. Conflict when it has ended.
+    """Cancel an analysis and the jobs that no other analysis waits for. Raises Conflict when it has ended.
 
-    First the analysis, then its jobs, each by itself: a worker holds them the other way round.
+    Two transactions, the analysis first: a worker locks the job before the analysis.
     """
     with database.write():
         changed = (
@@ -150,10 +150,10 @@ def cancel(analysis: Analysis) -> None:
 
 
 def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool:
-    """Cancel a job for those of its waiting analyses that are named (None: for all); False when nobody was left to.
+    """Cancel a job for these of its waiting analyses (None: all); return False when none of them waits for it.
 
-    A wallet whose sync is cancelled has failed there and its analyses go on without it; cancelling a comparison cancels
-    its analysis. While another analysis waits for the job, it goes on.
+    A cancelled sync fails its wallet there, and the analysis continues without it; a cancelled final comparison cancels
+    its analysis. The job continues while another analysis waits for it.
     """
     with database.write():
         job = states.lock_job(job_id)
@@ -166,7 +166,7 @@ def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool
         ).execute()
         if len(leaving) == len(waiting):
             waiters.cancel(job_id)
-        job_ids = [new for analysis_id in leaving for new in _go_on_without(job, analysis_id)]
+        job_ids = [new for analysis_id in leaving for new in _continue_without(job, analysis_id)]
     announce.announce(job_ids)
     if job.kind == "similarity":
         for analysis_id in leaving:
@@ -174,8 +174,8 @@ def cancel_job(job_id: str, analysis_ids: Collection[int] | None = None) -> bool
     return True
 
 
-def _go_on_without(job: Job, analysis_id: int) -> list[str]:
-    """Let an analysis do without a sync that was cancelled for it; return the ids of the jobs made."""
+def _continue_without(job: Job, analysis_id: int) -> list[str]:
+    """Fail the wallet of a cancelled sync in an analysis and advance it; return the ids of the new jobs."""
     if job.kind != "sync":
         return []
     w = AnalysisWallet

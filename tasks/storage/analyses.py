@@ -79,7 +79,7 @@ def insert_analysis(new: NewAnalysis, wallet_ids: Mapping[str, int], done: Itera
     """Insert an analysis with its wallets in address order; return its id.
 
     `done` has the ids of wallets that need no sync; they start in the state of their last one. Call inside a write
-    transaction. One transaction of about a second for 10,000 wallets: half a list must not be visible.
+    transaction.
     """
     parameters = new.parameters
     analysis_id = Analysis.insert(

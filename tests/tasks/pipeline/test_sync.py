@@ -384,7 +384,7 @@ def test_entries_that_nobody_can_read_make_a_wallet_partial(chain: Simulator, mo
 
 def test_amounts_beyond_any_that_exist_fail_alone(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = chain.world.addresses[:2]
-    monkeypatch.setattr(wallets, "MOST", 10**9)
+    monkeypatch.setattr(wallets, "MAX_INTEGER", 10**9)
     analysis = settle(addresses)
     assert analysis.state == "complete"
     assert wallet(addresses[0]).state == "partial"
