@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from jinja2_fragments.flask import render_block
 from markupsafe import escape
+from msgspec import Meta
 from peewee import InterfaceError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
@@ -56,6 +57,20 @@ HINTS = {
 }
 DATABASE_BACK_S = 3
 STALE_FORM = "This form is out of date. Reload the page and send it again."
+
+
+class ErrorBody(TypedDict):
+    """`code` is for programs, `message` a sentence for people."""
+
+    code: Annotated[str, Meta(pattern="^[a-z_]+$")]
+    message: str
+    details: list[Any]
+
+
+class Error(TypedDict):
+    """The answer to a request that is refused or fails."""
+
+    error: ErrorBody
 
 
 class Problem(WalletkinError):
@@ -147,7 +162,7 @@ def _unexpected(error: Exception) -> Response:
 def answer(status: int, code: str, message: str, details: Sequence[Any] = ()) -> Response:
     """Return the answer to a request that failed, in the form that the request asks for."""
     if wants_json():
-        body = {"error": {"code": code, "message": message, "details": list(details)}}
+        body: Error = {"error": {"code": code, "message": message, "details": list(details)}}
         response = jsonify(body)
     else:
         response = make_response(_page(status, code, message, details))

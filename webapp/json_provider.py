@@ -1,4 +1,4 @@
-"""JSON by orjson; times as ISO 8601."""
+"""JSON by orjson."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from typing import Any
 import orjson
 from flask.json.provider import JSONProvider
 
-from webapp.markup.filters import iso
-
-TIMES = frozenset(
-    ("created_at", "finished_at", "started_at", "enqueued_at", "computed_at", "at", "last_updated")
-    + ("first_buy_a", "first_buy_b", "time", "time_a", "time_b", "window_from", "window_to")
-)
-
 
 class FastJSON(JSONProvider):
-    """JSON by orjson: exact for 64-bit integers, and null for what is not a number."""
+    """JSON by orjson: exact for 64-bit integers, null for NaN and infinities.
+
+    Token amounts are integers, also above 2^53: readers with doubles lose digits.
+    """
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         try:
@@ -28,10 +24,3 @@ class FastJSON(JSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         return orjson.loads(s)
-
-
-def jsonable(shape: Any) -> Any:
-    """Return a shape with every time in it written as ISO 8601."""
-    if isinstance(shape, dict):
-        return {key: iso(value) if key in TIMES else jsonable(value) for key, value in shape.items()}
-    return [jsonable(one) for one in shape] if isinstance(shape, list | tuple) else shape

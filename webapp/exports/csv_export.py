@@ -11,8 +11,6 @@ from typing import Any
 from flask import Response, url_for
 
 from tasks.storage.models.analyses import Analysis
-from webapp.json_provider import TIMES
-from webapp.markup.filters import iso
 
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 SOURCE_COLUMNS = ("analysis", "computed_at", "version", "provisional", "window_days", "window_from", "window_to") + (
@@ -80,7 +78,7 @@ def download(analysis: Analysis, chunks: Iterator[str], name: str, mimetype: str
 def _source(made: Mapping[str, Any]) -> list[Any]:
     chosen = made["parameters"]
     told = {**made, **chosen, "excluded_mints": len(chosen["exclude"])}
-    return [iso(told[name]) if name in TIMES else told[name] for name in SOURCE_COLUMNS]
+    return [told[name] for name in SOURCE_COLUMNS]
 
 
 def _whole(rows: Iterable[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 from tasks.storage import database, pairs, results
 from tasks.storage.models.analyses import Analysis
-from webapp.json_provider import jsonable
 
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 NODE_KEYS = (("label", "string"), ("cluster", "int"), ("x", "double"), ("y", "double"))
@@ -36,13 +35,13 @@ def document(analysis: Analysis, result: Mapping[str, Any], provenance: Mapping[
     yield "</graph>\n</graphml>\n"
 
 
-def _pairs(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _pairs(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return pairs.stream(result["id"], kept=result["summary"]["pairs_kept"])
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    told = jsonable(provenance)
-    told |= told.pop("parameters")
+    told = {**provenance, **provenance["parameters"]}
+    del told["parameters"]
     texts = {name: " ".join(value) if isinstance(value, list) else value for name, value in told.items()}
     return {name: str(value) for name, value in texts.items() if value not in (None, "")}
 

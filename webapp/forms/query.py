@@ -9,10 +9,12 @@ from flask import request
 
 from tasks.errors import InputError
 from tasks.storage.cursors import decode_cursor, encode_cursor
-from webapp.forms import analysis
+from webapp.forms.parameters import to_number
 from webapp.urls import Address
 
-# Lists ----------------------------------------------------------------------------------------------------------
+MIN_AT_MOST = 1e9
+MOST_MINTS = 150
+MINT = re.compile(Address.regex)
 
 
 def read_choice(name: str, choices: Sequence[str], default: str | None = None) -> str | None:
@@ -28,8 +30,8 @@ def read_least(*, score: bool = True) -> float | None:
     text = request.args.get("min", "").strip()
     if not text:
         return None
-    value = analysis.to_number(text, None)
-    if not (analysis.is_number(value) and 0 <= value <= (1 if score else analysis.MIN_AT_MOST)):
+    value = to_number(text, None)
+    if not (isinstance(value, int | float) and 0 <= value <= (1 if score else MIN_AT_MOST)):
         raise InputError(f"“min” must be a number from 0 {'to 1' if score else 'up'}.")
     return float(value)
 
@@ -55,20 +57,16 @@ def read_limit(default: int, most: int) -> int:
 
 
 def read_offset() -> int:
-    """Return where the query's `after` says that a list goes on, 0 without one. Raises InputError for a foreign one."""
+    """Return the offset in the query's `after`, 0 without one. Raises InputError for an invalid cursor."""
     text = request.args.get("after", "").strip()
     if not text:
         return 0
     (offset,) = decode_cursor(text, 1)
     if not (isinstance(offset, int) and 0 <= offset < 10_000_000):
-        raise InputError("The page mark `after` is not one of ours; start again from the first page.")
+        raise InputError("Invalid `after` cursor. Start again from the first page.")
     return offset
 
 
 def offset_cursor(offset: int, total: int) -> str | None:
-    """Return the mark of the page that starts at an offset, None when the list has ended before it."""
+    """Return the cursor of the page that starts at an offset, None beyond the end of the list."""
     return encode_cursor([offset]) if offset < total else None
-
-
-MOST_MINTS = 150
-MINT = re.compile(Address.regex)

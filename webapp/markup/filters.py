@@ -11,7 +11,7 @@ import math
 import time
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar, overload
 
 from flask import Flask
 from lucide.jinja import lucide
@@ -190,6 +190,14 @@ def times(value: float | None) -> str:
 
 def _utc(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
+
+
+@overload
+def iso(at: float) -> str: ...
+
+
+@overload
+def iso(at: None) -> None: ...
 
 
 def iso(at: float | None) -> str | None:

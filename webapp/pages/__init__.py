@@ -5,6 +5,7 @@ A page is a template with named blocks: a browser gets the whole, htmx the block
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template
@@ -14,7 +15,6 @@ from tasks.errors import NotFound
 from tasks.settings import current
 from tasks.storage.analyses import by_key
 from tasks.storage.models.analyses import Analysis
-from webapp import json_provider
 from webapp.polling import htmx_headers
 from webapp.urls import Address, Key
 
@@ -40,10 +40,10 @@ def register(app: Flask) -> None:
         wallets,
     )
 
-    assert all((downloads, pair, rerun, token_list, progress))  # add their pages to those of analyses and pairs
-    for module in (home, analyses, pairs, maps, wallets, tokens, jobs, operations, openapi):
-        app.register_blueprint(module.bp)
-    enrichment.register(app)
+    of_analyses = (analyses, downloads, enrichment, progress, rerun, token_list)
+    modules = (home, *of_analyses, pairs, pair, maps, wallets, tokens, jobs, operations, openapi)
+    for bp in dict.fromkeys(module.bp for module in modules):  # the modules of a family share its blueprint
+        app.register_blueprint(bp)
     operations.register_files(app)
 
 
@@ -59,9 +59,9 @@ def render_page(template: str, block: str, *, section: str = "analyses", status:
     return make_response(render_block(path, target if named else block, **context), status)
 
 
-def json_response(shape: Any, status: int = 200) -> Response:
+def json_response(shape: Mapping[str, Any], status: int = 200) -> Response:
     """Answer with a shape as JSON."""
-    response = jsonify(json_provider.jsonable(shape))
+    response = jsonify(shape)
     response.status_code = status
     return response
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from flask import Blueprint, Response, request, url_for
 
@@ -16,8 +17,9 @@ from tasks.storage.models.analyses import Analysis
 from webapp import urls
 from webapp.errors import Problem, wants_json
 from webapp.forms import rerun
-from webapp.forms.analysis import TIMING_WINDOWS, WINDOWS, Draft, read_draft
-from webapp.intake.rows import Intake, Row
+from webapp.forms.analysis import Draft, read_draft
+from webapp.forms.parameters import TIMING_WINDOWS, WINDOWS
+from webapp.intake.rows import Row
 from webapp.markup import words
 from webapp.pages import analysis_of, json_response, maps, render_page, see_other
 from webapp.presenters import analyses, enrichment, home, pair_list, progress, results, tokens, wallet_table
@@ -43,15 +45,14 @@ def preview() -> Response:
     draft = read_draft(current().max_wallets)
     if not wants_json():
         return render_page("home", "preview", **home.context(draft))
-    return json_response(_counts(draft.intake) | {"estimated_s": home.estimate_s(draft.intake)})
-
-
-def _counts(found: Intake) -> dict[str, Any]:
-    return {
+    found = draft.intake
+    judged: analyses.Preview = {
         "accepted": len(found.accepted),
         "duplicates": [analyses.intake_row(row) for row in found.duplicates],
         "rejected": [analyses.intake_row(row) for row in found.rejected],
+        "estimated_s": home.estimate_s(found),
     }
+    return json_response(judged)
 
 
 @bp.post("/analyses")
@@ -91,17 +92,24 @@ def _new_analysis(draft: Draft) -> NewAnalysis:
         version=start.VERSION,
         owner=owner,
         idempotency_key=access.idempotency_key(draft.sent_key, draft.content),
-        rejected=[analyses.intake_row(row) for row in found.rejected],
-        duplicates=[analyses.intake_row(row) for row in found.duplicates],
+        rejected=[{**analyses.intake_row(row)} for row in found.rejected],
+        duplicates=[{**analyses.intake_row(row)} for row in found.duplicates],
     )
 
 
 def accepted(created: start.Created) -> Response:
     """Answer a program that started an analysis."""
     rejected, duplicates = intake_rows(created.analysis.id)
-    key, count = created.analysis.key, created.analysis.wallets
-    shape = {"id": key, "url": url_for("analyses.show", key=key), "jobs": created.job_ids, "accepted": count}
-    return json_response(shape | {"duplicates": duplicates, "rejected": rejected}, 202)
+    key = created.analysis.key
+    found: analyses.Accepted = {
+        "id": key,
+        "url": url_for("analyses.show", key=key),
+        "jobs": created.job_ids,
+        "accepted": created.analysis.wallets,
+        "duplicates": cast(list[analyses.IntakeRow], duplicates),
+        "rejected": cast(list[analyses.IntakeRow], rejected),
+    }
+    return json_response(found, 202)
 
 
 @bp.get("/analyses/<key:key>.json")
@@ -109,10 +117,9 @@ def show_json(key: str) -> Response:
     """Give an analysis as JSON."""
     analysis = analysis_of(key)
     result = analyses.shown_result(analysis)
-    found: dict[str, Any] = {"clusters": [], "insights": []}
-    if result:
-        found = {"clusters": results.clusters(analysis, result), "insights": results.insights(analysis, result)}
-    return json_response(analyses.analysis(analysis, result, wallet_rows(analysis), found))
+    clusters = results.clusters(analysis, result) if result else []
+    insights = results.insights(analysis, result) if result else []
+    return json_response(analyses.analysis(analysis, result, wallet_rows(analysis), clusters, insights))
 
 
 @bp.get("/analyses/<key:key>")
@@ -147,25 +154,25 @@ def show_page(analysis: Analysis, change: rerun.Change | None = None, status: in
     )
 
 
-def _cut(analysis: Analysis) -> dict[str, Any]:
+def _cut(analysis: Analysis) -> Mapping[str, Any]:
     """Return the first wallets whose history the limit cut, and how many there are."""
     positions, total = wallet_lists.truncated_wallets(analysis.id, CUT_NAMED)
     views = wallet_views(analysis, positions) if positions else {}
     return {"wallets": [views[position] for position in positions], "total": total}
 
 
-def _parent(analysis: Analysis) -> dict[str, Any] | None:
+def _parent(analysis: Analysis) -> Mapping[str, Any] | None:
     """Return the analysis that this one was run again from, None where there is none (any more)."""
     found = Analysis.get_or_none(Analysis.id == analysis.parent_id) if analysis.parent_id else None
     return found and {"url": urls.analysis_url(found), "created_at": found.created_at}
 
 
-def _rerun_context(analysis: Analysis, change: rerun.Change | None) -> dict[str, Any] | None:
+def _rerun_context(analysis: Analysis, change: rerun.Change | None) -> Mapping[str, Any] | None:
     """Return the form to run an analysis again, None while it runs."""
     if analysis.state in LIVE:
         return None
     return {
-        "form": change.form if change else rerun.form_of(rerun.current(analysis)),
+        "form": change.form if change else rerun.form_of(start.parameters_of(analysis)),
         "problems": change.problems if change else [],
         "url": url_for("analyses.rerun", key=analysis.key),
         "taus": rerun.TAUS,
@@ -175,7 +182,7 @@ def _rerun_context(analysis: Analysis, change: rerun.Change | None) -> dict[str,
     }
 
 
-def _left_out(analysis: Analysis) -> dict[str, Any]:
+def _left_out(analysis: Analysis) -> Mapping[str, Any]:
     """Return the lines of the input that were not taken: the first of them, and how many there are."""
     rejected, duplicates = intake_rows(analysis.id)
     rows = [{**row, "verdict": "rejected"} for row in rejected[:LEFT_OUT_SHOWN]]
@@ -183,19 +190,19 @@ def _left_out(analysis: Analysis) -> dict[str, Any]:
     return {"rows": rows, "total": len(rejected) + len(duplicates), "rejected": len(rejected)}
 
 
-NO_RESULT: dict[str, Any] = {
+NO_RESULT: Mapping[str, Any] = {
     **dict.fromkeys(("top_tokens", "insights", "clusters", "missing"), []),
     **dict.fromkeys(("result", "summary", "pair_list", "rates", "places", "heat")),
     "cluster_sums": (0, 0),
 }
 
 
-def _result_context(analysis: Analysis, result: dict[str, Any]) -> dict[str, Any]:
+def _result_context(analysis: Analysis, result: Mapping[str, Any]) -> Mapping[str, Any]:
     sums = analyses.summary(result)
     extra = {key: result["summary"].get(key) for key in MORE_SUMS}
     return {
         "result": analyses.result_view(result),
-        "summary": sums | extra,
+        "summary": {**sums, **extra},
         "pair_list": pair_list.card(analysis, result, limit=PAIRS_SHOWN),
         "top_tokens": tokens.with_token_views(sums["top_tokens"]),
         "rates": result["rates"],
@@ -227,7 +234,8 @@ def retry_all(key: str) -> Response:
     ttl_s = current().sync_ttl_s
     found = start.retry_wallets(analysis, again, key=start.new_key(), sync_ttl_s=ttl_s)
     url = url_for("analyses.show", key=found.key)
-    return json_response({"id": found.key, "url": url}, 202) if wants_json() else see_other(url)
+    started: analyses.Started = {"id": found.key, "url": url}
+    return json_response(started, 202) if wants_json() else see_other(url)
 
 
 @bp.post("/analyses/<key:key>/cancel")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, request, url_for
+from flask import Response, url_for
 
 from tasks.enrichment import triggers
 from tasks.pipeline import evidence
 from tasks.settings import current
-from tasks.storage import job_log, tokens
+from tasks.storage import tokens
 from tasks.storage.models.analyses import Analysis
 from webapp import polling, urls
-from webapp.errors import Problem, wants_json
-from webapp.forms.query import MINT, MOST_MINTS
+from webapp.errors import wants_json
+from webapp.forms import refresh as refresh_form
 from webapp.pages import analysis_of, json_response, render_page, see_other
+from webapp.pages.analyses import bp
 from webapp.polling import htmx_headers
 from webapp.presenters import analyses, enrichment, jobs
 from webapp.security import access
@@ -31,19 +32,13 @@ STATE_TEXTS = {
 }
 
 
-def register(app: Flask) -> None:
-    """Add the enrichment of an analysis to its pages."""
-    path = "/analyses/<key:key>"
-    app.add_url_rule(f"{path}/enrichment", "analyses.enrichment", show)
-    app.add_url_rule(f"{path}/enrichment.json", "analyses.enrichment_json", show_json)
-    app.add_url_rule(f"{path}/refresh", "analyses.refresh", refresh, methods=["POST"])
-
-
+@bp.get("/analyses/<key:key>/enrichment.json", endpoint="enrichment_json")
 def show_json(key: str) -> Response:
     """Give the enrichment as JSON."""
     return json_response(enrichment.enrichment(analysis_of(key)))
 
 
+@bp.get("/analyses/<key:key>/enrichment", endpoint="enrichment")
 def show(key: str) -> Response:
     """Show the enrichment. htmx, which asks again and again, is told when to stop."""
     analysis = analysis_of(key)
@@ -58,7 +53,7 @@ def _page(analysis: Analysis, shown: Mapping[str, Any]) -> Response:
     return render_page(template, "enrichment", analysis=view, enrichment=shown, lists=_lists(analysis))
 
 
-def _lists(analysis: Analysis) -> list[dict[str, Any]]:
+def _lists(analysis: Analysis) -> list[Mapping[str, Any]]:
     """Return for each state that a token can be in the page of those, the most common of them first."""
     if analysis.result_id is None:
         return []
@@ -74,33 +69,16 @@ def _lists(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
+@bp.post("/analyses/<key:key>/refresh")
 def refresh(key: str) -> Response:
     """Ask for the prices of an analysis, those on the reader's screen first. Raises Conflict without a result."""
     analysis = analysis_of(key)
-    job_id = triggers.refresh(analysis, _on_screen() or _most_common(analysis))
+    job_id = triggers.refresh(analysis, refresh_form.mints() or _most_common(analysis))
     if wants_json():
-        ((shape, _),) = jobs.job_shapes([job_log.job(job_id)], access.viewer(current(), key))
-        return json_response(shape, 202)
+        return json_response(jobs.job(jobs.visible_job(job_id, access.viewer(current(), key))), 202)
     if htmx_headers():
         return _page(analysis, enrichment.enrichment_view(analysis))
     return see_other(back_to(urls.analysis_url(analysis)))
-
-
-def _on_screen() -> list[str]:
-    """Return the mints that the request names, at most 150; what is no mint is passed over."""
-    sent = request.form.getlist("mints") if request.mimetype != "application/json" else _sent_json()
-    words = (word.strip() for text in sent for word in text.split(","))
-    return list(dict.fromkeys(word for word in words if MINT.fullmatch(word)))[:MOST_MINTS]
-
-
-def _sent_json() -> list[str]:
-    body = request.get_json(silent=True) if request.content_length else {}
-    if not isinstance(body, dict):
-        raise Problem(400, "bad_request", 'Send a JSON object, such as {"mints": []}.')
-    sent = body.get("mints") or []
-    if not isinstance(sent, str | list):
-        raise Problem(400, "wrong_type", "“mints” must be a list of mints, or a text of them.", [{"key": "mints"}])
-    return [text for text in ([sent] if isinstance(sent, str) else sent) if isinstance(text, str)]
 
 
 def _most_common(analysis: Analysis) -> list[str]:

@@ -1,17 +1,13 @@
-"""Jobs: one job with its events, the log of all, and cancelling one; each reader sees what is theirs."""
+"""Jobs: one job with its events, the log of all, and cancelling one."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
 from tasks.errors import Conflict, NotFound
-from tasks.jobs.states import LIVE
 from tasks.pipeline import workflow
 from tasks.settings import current
 from tasks.storage import analyses, job_log
-from tasks.storage.job_log import Waiter
 from webapp import polling
 from webapp.errors import Problem, wants_json
 from webapp.forms import query
@@ -19,7 +15,7 @@ from webapp.markup.filters import moment
 from webapp.markup.labels import JOB_KINDS
 from webapp.pages import json_response, render_page, see_other
 from webapp.presenters import home
-from webapp.presenters.jobs import job_shapes, job_view
+from webapp.presenters.jobs import STATES, Activity, VisibleJob, job, job_view, visible_job, visible_jobs
 from webapp.security import access
 from webapp.security.access import Viewer
 from webapp.urls import back_to, page_url
@@ -27,10 +23,9 @@ from webapp.urls import back_to, page_url
 bp = Blueprint("jobs", __name__)
 
 JOBS_A_PAGE, MOST_JOBS = 50, 200
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
-def _read_page(reader: Viewer) -> tuple[list[tuple[dict[str, Any], list[Waiter]]], str | None]:
+def _read_page(reader: Viewer) -> tuple[list[VisibleJob], str | None]:
     rows, following = job_log.jobs_page(
         state=query.read_choice("state", STATES),
         kind=query.read_choice("kind", tuple(JOB_KINDS)),
@@ -38,27 +33,27 @@ def _read_page(reader: Viewer) -> tuple[list[tuple[dict[str, Any], list[Waiter]]
         after=request.args.get("after") or None,
         limit=query.read_limit(JOBS_A_PAGE, MOST_JOBS),
     )
-    return job_shapes(rows, reader), following
+    return visible_jobs(rows, reader), following
 
 
 @bp.get("/activity.json")
 def activity_json() -> Response:
     """Give a page of the log as JSON."""
     found, following = _read_page(access.viewer(current()))
-    return json_response({"jobs": [shape for shape, _ in found], "next": following})
+    page: Activity = {"jobs": [job(one) for one in found], "next": following}
+    return json_response(page)
 
 
 @bp.get("/activity", endpoint="activity")
 def show_activity() -> Response:
     """Show the log of jobs, the newest first."""
     found, following = _read_page(access.viewer(current()))
-    jobs = [job_view(*one) for one in found]
-    pending = not request.args.get("after") and any(job["state"] in LIVE for job in jobs)
+    pending = not request.args.get("after") and any(one.is_live for one in found)
     answer = render_page(
         "activity",
         "jobs",
         section="activity",
-        jobs=jobs,
+        jobs=[job_view(one) for one in found],
         next_url=following and page_url("jobs.activity", after=following),
         filters={name: request.args.get(name, "") for name in ("state", "kind", "analysis")},
         states=_states(),
@@ -98,22 +93,21 @@ def _label(key: str) -> str:
 @bp.get("/jobs/<key:job_id>.json")
 def show_json(job_id: str) -> Response:
     """Give one job as JSON."""
-    ((shape, _),) = job_shapes([job_log.job(job_id)], access.viewer(current()))
-    return json_response(shape)
+    return json_response(job(visible_job(job_id, access.viewer(current()))))
 
 
 @bp.get("/jobs/<key:job_id>")
 def show(job_id: str) -> Response:
     """Show one job with its events."""
-    ((shape, waiters),) = job_shapes([job_log.job(job_id)], access.viewer(current()))
+    found = visible_job(job_id, access.viewer(current()))
     here = page_url("jobs.show", job_id=job_id)
-    answer = render_page("job", "job", section="activity", job=job_view(shape, waiters), page_url=here)
-    return polling.stop_polling(answer) if polling.is_poll() and shape["state"] not in LIVE else answer
+    answer = render_page("job", "job", section="activity", job=job_view(found), page_url=here)
+    return polling.stop_polling(answer) if polling.is_poll() and not found.is_live else answer
 
 
 @bp.post("/jobs/<key:job_id>/cancel")
 def cancel(job_id: str) -> Response:
-    """Cancel a job for those of its analyses that the reader may act for; the others go on waiting for it."""
+    """Cancel a job for the analyses that the reader may act for; the others still wait for it."""
     reader = access.viewer(current())
     row = job_log.job(job_id)
     mine = [one for one in job_log.waiters([job_id])[job_id] if reader.may_see(one.key, one.owner)]

@@ -68,7 +68,7 @@ def heat(key: str) -> Response:
     return _page("heat", "Heat map of overall score", analysis, result, view)
 
 
-def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: dict[str, Any] | None) -> Response:
+def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: Mapping[str, Any] | None) -> Response:
     return render_page(
         "maps",
         f"{which}_table" if view else "content",
@@ -90,7 +90,7 @@ def _asked(sorts: Sorts, default: str) -> tuple[str, int, int]:
 
 def places_view(
     analysis: Analysis, result: Row, sort: str | None = None, start: int = 0, limit: int = ROWS_A_PAGE
-) -> dict[str, Any] | None:
+) -> Mapping[str, Any] | None:
     """Return the scatter, the wallets in it and, with a sort, a page of their table; None where nobody has a place."""
     chosen, placed, found = _scatter(analysis.key, result["id"])
     if not chosen:
@@ -110,7 +110,7 @@ def places_view(
 
 def heat_view(
     analysis: Analysis, result: Row, sort: str | None = None, start: int = 0, limit: int = ROWS_A_PAGE
-) -> dict[str, Any] | None:
+) -> Mapping[str, Any] | None:
     """Return the heat map, the names of its wallets, how many took part and, with a sort, a page of its pairs.
 
     None without any pair.
@@ -125,7 +125,7 @@ def heat_view(
     return {"heat": found, "names": names, "total": total, "url": url, "table": table}
 
 
-def _scored(analysis: Analysis, views: Mapping[int, Row], rows: Sequence[Scored]) -> list[dict[str, Any]]:
+def _scored(analysis: Analysis, views: Mapping[int, Row], rows: Sequence[Scored]) -> list[Row]:
     base = urls.analysis_url(analysis)
     pairs = ((views[a], views[b], overall) for a, b, overall in rows)
     return [
@@ -171,7 +171,7 @@ def _by_place(shown: Sequence[int], rows: Sequence[Scored]) -> dict[tuple[int, i
 # Tables ---------------------------------------------------------------------------------------------------------
 
 
-def _table(url: str, sorts: Sorts, rows: Sequence[Any], sort: str, start: int, limit: int) -> dict[str, Any]:
+def _table(url: str, sorts: Sorts, rows: Sequence[Any], sort: str, start: int, limit: int) -> Mapping[str, Any]:
     """Return a page of sorted rows, the heads that sort them anew, and the links to the pages around it."""
     falling, by = sort.startswith("-"), sort.removeprefix("-")
     ordered = _sorted(rows, sorts[by][2], falling)
@@ -191,7 +191,7 @@ def _table(url: str, sorts: Sorts, rows: Sequence[Any], sort: str, start: int, l
     }
 
 
-def _head(name: str, text: str, number: bool, by: str, falling: bool, link: Callable[[str], str]) -> dict[str, Any]:
+def _head(name: str, text: str, number: bool, by: str, falling: bool, link: Callable[[str], str]) -> Mapping[str, Any]:
     """Return a head: a click sorts by it, a second one the other way round."""
     active = name == by
     turn = not falling if active else number

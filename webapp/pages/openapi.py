@@ -12,5 +12,4 @@ bp = Blueprint("description", __name__)
 @bp.get("/openapi.json")
 def show_json() -> Response:
     """Give the OpenAPI description of everything that answers with JSON."""
-    # Not as other answers: its members named like times are schemas.
     return jsonify({**openapi.document(), "servers": [{"url": request.script_root or "/"}]})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, make_response, url_for
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from tasks.operations import health
 from tasks.settings import current
 from webapp import assets, errors
 from webapp.errors import Problem
@@ -26,14 +25,8 @@ def healthz() -> Response:
 @bp.get("/readyz")
 def readyz() -> Response:
     """Say whether database, queues and workers do their work; 503 with the reasons when they do not."""
-    found = health.check()
-    shape = {
-        "status": "ok" if found.is_well else "unavailable",
-        "checks": found.checks,
-        "oldest_waiting_s": found.oldest_waiting_s,
-        "reasons": found.reasons,
-    }
-    return json_response(shape, 200 if found.is_well else 503)
+    found = operations.readiness()
+    return json_response(found, 200 if found["status"] == "ok" else 503)
 
 
 @bp.get("/metrics")

@@ -13,16 +13,16 @@ from tasks.pipeline import evidence
 from tasks.storage import analyses
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
 from tasks.storage.pairs import pair
-from webapp import json_provider
 from webapp.exports import csv_export
 from webapp.forms.query import offset_cursor, read_choice, read_limit, read_offset
-from webapp.markup import filters, words
+from webapp.markup import words
 from webapp.pages import analysis_of, json_response, render_page
 from webapp.pages.pairs import bp
 from webapp.polling import htmx_headers
 from webapp.presenters import charts, pairs, results
 from webapp.presenters.analyses import analysis_view, result_view
-from webapp.presenters.tokens import with_token_views, with_tokens
+from webapp.presenters.provenance import provenance
+from webapp.presenters.tokens import with_token_views
 from webapp.presenters.wallets import wallet_views
 
 TOKENS_A_PAGE, MOST_TOKENS = 10, 200
@@ -31,6 +31,8 @@ SHARES_SHOWN = 6
 MARK_LENGTH = 8
 """So many characters of a mint tell the tokens of one page apart."""
 SORTS = ("capital", "behavioural")
+Row = Mapping[str, Any]
+"""A row of `tasks/pipeline/evidence.py`, which describes it."""
 TOKEN_COLUMNS = ("mint", "symbol", "name", "weight_a", "weight_b", "contribution_capital") + (
     "contribution_behavioural", "spent_sol_a", "spent_sol_b", "first_buy_a", "first_buy_b",
     "gap_s", "signatures_a", "signatures_b",
@@ -53,7 +55,7 @@ def _in_order(show: Callable[[Analysis, AnalysisWallet, AnalysisWallet], Respons
     return view
 
 
-def _token_page(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, int]:
+def _token_page(rows: Sequence[Row]) -> tuple[Sequence[Row], int, int]:
     """Return a page of the shared tokens of a pair, where it starts, and its size."""
     limit = read_limit(TOKENS_A_PAGE, MOST_TOKENS)
     start = read_offset()
@@ -65,17 +67,16 @@ def _show_json(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Resp
     row = evidence.pair_of(analysis, a, b, both)
     rows = evidence.shared_tokens(analysis, a, b, both)
     tokens, start, limit = _token_page(rows)
-    return json_response(
-        pairs.pair(row, a.wallet.address, b.wallet.address)
-        | {
-            "tokens": with_tokens(tokens),
-            "matches": row["matches"],
-            "for": row["for"],
-            "against": row["against"],
-            "next": offset_cursor(start + limit, len(rows)),
-            "provenance": results.provenance(analysis, evidence.shown_result(analysis)),
-        }
-    )
+    found: pairs.PairEvidence = {
+        **pairs.pair(row, a.wallet.address, b.wallet.address),
+        "tokens": pairs.shared_tokens(tokens),
+        "matches": [pairs.match(one) for one in row["matches"]],
+        "for": row["for"],
+        "against": row["against"],
+        "next": offset_cursor(start + limit, len(rows)),
+        "provenance": provenance(analysis, evidence.shown_result(analysis)),
+    }
+    return json_response(found)
 
 
 def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
@@ -89,7 +90,7 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
         "evidence",
         analysis=analysis_view(analysis),
         result=result_view(result),
-        pair=shown | {"for": _case(row), "against": row["against"]},
+        pair={**shown, "for": _case(row), "against": row["against"]},
         a=shown["a"],
         b=shown["b"],
         csv_url=f"{shown['url']}.csv",
@@ -97,16 +98,16 @@ def _show(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
         chance_reason=(result["background"] or {}).get("reason"),
         marks=" ".join(one["mint"][:MARK_LENGTH] for one in rows),
         **_tokens(shown["url"], rows),
-        **_matches(analysis, row["matches"], _lone(both, row["matches"], {one["mint"] for one in rows})),
+        **_matches(analysis, row["matches"], _unmatched(both, row["matches"], {one["mint"] for one in rows})),
     )
 
 
-def _pair_view(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, row: Mapping[str, Any]) -> dict[str, Any]:
+def _pair_view(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet, row: Row) -> pairs.PairView:
     wallets = wallet_views(analysis, {a.position, b.position})
     return pairs.pair_view(analysis, row, wallets[a.position], wallets[b.position])
 
 
-def _tokens(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _tokens(url: str, rows: Sequence[Row]) -> Mapping[str, Any]:
     """Return a page of the shared tokens in the order that the query asks for, and the ways to the others."""
     sort = read_choice("sort", (*SORTS, "overall"), "capital")
     sort = sort if sort in SORTS else "capital"
@@ -141,7 +142,7 @@ def _show_shares(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Re
     return render_page("pair", "shares", pair=shown, shares=_shares(rows, score, row[score]))
 
 
-def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict[str, Any]:
+def _shares(rows: Sequence[Row], score: str, total: float | None) -> Mapping[str, Any]:
     """Return the largest parts of a score and the sum of the others, rounded so that what is shown adds up to it."""
     top, others = rows[:SHARES_SHOWN], rows[SHARES_SHOWN:]
     parts = [one[score] or 0.0 for one in top] + [sum(one[score] or 0.0 for one in others)]
@@ -158,15 +159,15 @@ def _shares(rows: list[dict[str, Any]], score: str, total: float | None) -> dict
     }
 
 
-def _case(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _case(row: Row) -> list[Row]:
     """Return what speaks for a pair, each with the part of the page that proves it."""
     return [{**one, "proof": results.proof_of(one["insight"])} for one in row["for"]]
 
 
-Lanes = tuple[Sequence[float], Sequence[float]]
+UnmatchedTimes = tuple[Sequence[float], Sequence[float]]
 
 
-def _lone(both: evidence.Sides, matches: list[Mapping[str, Any]], mints: set[str]) -> Lanes:
+def _unmatched(both: evidence.Sides, matches: Sequence[Row], mints: set[str]) -> UnmatchedTimes:
     """Return when either wallet traded a token that both have, without a match."""
     used = {(one[name], one["mint"], one["side"]) for one in matches for name in ("signature_a", "signature_b")}
     first, second = (
@@ -176,7 +177,7 @@ def _lone(both: evidence.Sides, matches: list[Mapping[str, Any]], mints: set[str
     return first, second
 
 
-def _matches(analysis: Analysis, matches: list[Mapping[str, Any]], lone: Lanes) -> dict[str, Any]:
+def _matches(analysis: Analysis, matches: Sequence[Row], lone: UnmatchedTimes) -> Mapping[str, Any]:
     """Return the matched trades for a page: the first of them as rows, all of them drawn, and counted by who led."""
     window_s = analysis.timing_window_s
     return {
@@ -191,18 +192,16 @@ def _matches(analysis: Analysis, matches: list[Mapping[str, Any]], lone: Lanes) 
 def _show_csv(analysis: Analysis, a: AnalysisWallet, b: AnalysisWallet) -> Response:
     evidence.pair_of(analysis, a, b)
     names = (a.wallet.address, b.wallet.address, a.label, b.label)
-    shared = with_tokens(evidence.shared_tokens(analysis, a, b))
+    shared = pairs.shared_tokens(evidence.shared_tokens(analysis, a, b))
     rows = ([*names, *(_token_cell(row, column) for column in TOKEN_COLUMNS)] for row in shared)
     columns = ("wallet_a", "wallet_b", "label_a", "label_b", *TOKEN_COLUMNS)
-    return csv_export.response(
-        analysis, results.provenance(analysis, evidence.shown_result(analysis)), "pair", columns, rows
-    )
+    return csv_export.response(analysis, provenance(analysis, evidence.shown_result(analysis)), "pair", columns, rows)
 
 
-def _token_cell(row: dict[str, Any], column: str) -> Any:
+def _token_cell(row: pairs.SharedToken, column: str) -> Any:
     if column in ("symbol", "name"):
-        return row["token"][column]
-    return filters.iso(row[column]) if column in json_provider.TIMES else row[column]
+        return row["token"][column]  # type: ignore[literal-required]
+    return row[column]  # type: ignore[literal-required]
 
 
 _PATH = "/analyses/<key:key>/pairs/<address:a>/<address:b>"

@@ -14,10 +14,10 @@ from tasks.storage.models.analyses import Analysis
 from tasks.storage.results import addresses
 from webapp.exports import csv_export
 from webapp.pages import analysis_of, json_response, render_page
-from webapp.presenters import results
 from webapp.presenters.analyses import analysis_view, result_view, shown_result
 from webapp.presenters.pair_list import PairFilters, card, read_filters, read_page
-from webapp.presenters.pairs import pair
+from webapp.presenters.pairs import Pairs, pair
+from webapp.presenters.provenance import provenance
 
 bp = Blueprint("pairs", __name__)
 
@@ -36,8 +36,8 @@ def index_json(key: str) -> Response:
     wallets = analyses.wallets(analysis.id, {row[side] for row in rows for side in ("wallet_a", "wallet_b")})
     names = {wallet["position"]: wallet["address"] for wallet in wallets}
     shown = [pair(row, names[row["wallet_a"]], names[row["wallet_b"]]) for row in rows]
-    made = results.provenance(analysis, result)
-    return json_response({"pairs": shown, "next": following, "total": total, "provenance": made})
+    page: Pairs = {"pairs": shown, "next": following, "total": total, "provenance": provenance(analysis, result)}
+    return json_response(page)
 
 
 @bp.get("/analyses/<key:key>/pairs")
@@ -61,7 +61,7 @@ def pairs_csv(key: str) -> Response:
     filters = read_filters(analysis)
     result = evidence.shown_result(analysis)
     rows = iter(()) if filters.nothing else _csv_rows(analysis, result, filters)
-    return csv_export.response(analysis, results.provenance(analysis, result), "pairs", CSV_COLUMNS, rows)
+    return csv_export.response(analysis, provenance(analysis, result), "pairs", CSV_COLUMNS, rows)
 
 
 def _csv_rows(analysis: Analysis, result: Mapping[str, Any], filters: PairFilters) -> Iterator[list[Any]]:
@@ -71,4 +71,4 @@ def _csv_rows(analysis: Analysis, result: Mapping[str, Any], filters: PairFilter
     for row in pairs.stream(result["id"], kept=result["summary"]["pairs_kept"], **filters.given):
         (address_a, label_a), (address_b, label_b) = names[row["wallet_a"]], names[row["wallet_b"]]
         shape = pair(row, address_a, address_b)
-        yield [address_a, address_b, label_a, label_b, *(shape[name] for name in CSV_COLUMNS[4:])]
+        yield [address_a, address_b, label_a, label_b, *[*shape.values()][2:]]

@@ -6,23 +6,21 @@ from flask import Response, request
 
 from tasks.storage.analyses import LIVE
 from tasks.storage.models.analyses import Analysis
-from tasks.storage.progress import progress_rows
 from webapp import polling, urls
 from webapp.middleware import micro_cache
 from webapp.pages import analyses, analysis_of, json_response, render_page
+from webapp.pages.analyses import bp
 from webapp.presenters import progress
 from webapp.presenters.analyses import analysis_view, result_view, shown_result
 
 
-@analyses.bp.get("/analyses/<key:key>/progress.json", endpoint="progress_json")
+@bp.get("/analyses/<key:key>/progress.json", endpoint="progress_json")
 def show_json(key: str) -> Response:
     """Give the progress as JSON."""
-    analysis = analysis_of(key)
-    rows = progress_rows(analysis.id)
-    return json_response(progress.progress(analysis, rows, progress.stages(analysis, rows)))
+    return json_response(progress.progress(analysis_of(key)))
 
 
-@analyses.bp.get("/analyses/<key:key>/progress", endpoint="progress")
+@bp.get("/analyses/<key:key>/progress", endpoint="progress")
 def show(key: str) -> Response:
     """Show the progress. A poll of what has ended is the last one, and brings the result.
 

@@ -8,10 +8,11 @@ from tasks.pipeline import start
 from webapp.errors import Problem, wants_json
 from webapp.forms.rerun import read
 from webapp.pages import analyses, analysis_of, see_other
+from webapp.pages.analyses import bp
 from webapp.security import access
 
 
-@analyses.bp.post("/analyses/<key:key>/rerun")
+@bp.post("/analyses/<key:key>/rerun")
 def rerun(key: str) -> Response:
     """Start a new analysis of the same wallets without reading them; a bad parameter shows the form as it was."""
     analysis = analysis_of(key)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, request
 
-from tasks.storage.tokens import SORTS, page
+from tasks.storage.tokens import SORTS
+from tasks.storage.tokens import page as tokens_page
+from webapp.fields import pick
 from webapp.forms import query
-from webapp.pages import analyses, analysis_of, json_response, render_page
+from webapp.pages import analysis_of, json_response, render_page
+from webapp.pages.analyses import bp
 from webapp.presenters import enrichment, tokens
 from webapp.presenters.analyses import analysis_view, result_view, shown_result
 from webapp.urls import page_url
@@ -17,12 +21,12 @@ LIMIT, MOST = 50, 200
 HEADS = (("wallets", "Wallets"), ("spent_sol", "Spent SOL"))
 
 
-@analyses.bp.get("/analyses/<key:key>/tokens")
+@bp.get("/analyses/<key:key>/tokens")
 def all_tokens(key: str) -> Response:
     """Show a page of the tokens."""
     analysis = analysis_of(key)
     result = shown_result(analysis)
-    sort, rows, after = _asked(result)
+    sort, rows, after = _requested(result)
     return render_page(
         "token_list",
         "token_rows",
@@ -38,19 +42,21 @@ def all_tokens(key: str) -> Response:
     )
 
 
-@analyses.bp.get("/analyses/<key:key>/tokens.json")
+@bp.get("/analyses/<key:key>/tokens.json")
 def all_tokens_json(key: str) -> Response:
     """Give a page of the tokens as JSON."""
-    _, rows, after = _asked(shown_result(analysis_of(key)))
-    kept = [{name: row[name] for name in ("mint", "wallets", "spent_sol")} for row in rows]
-    return json_response({"tokens": tokens.with_tokens(kept), "next": after})
+    _, rows, after = _requested(shown_result(analysis_of(key)))
+    known = tokens.tokens_by_mint(row["mint"] for row in rows)
+    found = [pick(tokens.AnalysisToken, {**row, "token": known[row["mint"]]}) for row in rows]
+    page: tokens.AnalysisTokens = {"tokens": found, "next": after}
+    return json_response(page)
 
 
-def _asked(result: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]], str | None]:
+def _requested(result: Mapping[str, Any] | None) -> tuple[str, Sequence[Mapping[str, Any]], str | None]:
     """Return the sort that the query names, its page of rows and the cursor of the next; no rows without a result."""
     sort = str(query.read_choice("sort", SORTS, "wallets"))
     limit = query.read_limit(LIMIT, MOST)
     if result is None:
         return sort, [], None
-    rows, after = page(result["id"], sort=sort, after=request.args.get("after"), limit=limit)
+    rows, after = tokens_page(result["id"], sort=sort, after=request.args.get("after"), limit=limit)
     return sort, rows, after

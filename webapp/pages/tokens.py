@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, request
 
@@ -13,7 +12,7 @@ from tasks.storage.analyses import by_key
 from webapp import polling
 from webapp.forms import query
 from webapp.pages import json_response, render_page
-from webapp.presenters.tokens import token_views, tokens_by_mint
+from webapp.presenters.tokens import Tokens, TokenView, token_views, tokens_by_mint
 
 bp = Blueprint("tokens", __name__)
 
@@ -34,7 +33,8 @@ def show_json() -> Response:
     """Give token shapes in the order asked."""
     mints = asked_mints()
     known = tokens_by_mint(mints)
-    return json_response({"tokens": [known[mint] for mint in mints]})
+    found: Tokens = {"tokens": [known[mint] for mint in mints]}
+    return json_response(found)
 
 
 @bp.get("/tokens")
@@ -55,7 +55,7 @@ def _named() -> str | None:
     return key and str(by_key(key).key)
 
 
-def _changed(tokens: Sequence[dict[str, Any]]) -> Response:
+def _changed(tokens: Sequence[TokenView]) -> Response:
     """Answer a poll, which asks only for what its page shows as awaited: 286 when none is, 204 while all are."""
     arrived = [token for token in tokens if not token["awaited"]]
     if not arrived:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -18,16 +18,16 @@ from tasks.settings import current
 from tasks.storage import analyses, pairs, wallet_lists
 from tasks.storage import results as storage_results
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
-from webapp import json_provider
 from webapp.errors import wants_json
 from webapp.exports import csv_export
+from webapp.fields import pick
 from webapp.forms import query
-from webapp.markup.filters import iso
 from webapp.pages import analysis_of, json_response, render_page, see_other
 from webapp.polling import htmx_headers
 from webapp.presenters import behaviour, results, tokens, wallet_table, wallets
-from webapp.presenters.analyses import analysis_view, result_view, shown_result
-from webapp.presenters.pairs import pair_views
+from webapp.presenters.analyses import Started, analysis_view, result_view, shown_result
+from webapp.presenters.pairs import PairView, pair_views
+from webapp.presenters.provenance import provenance
 from webapp.urls import back_to, page_url
 
 bp = Blueprint("wallets", __name__)
@@ -37,9 +37,6 @@ WEIGHTS = 9
 MOST_ROWS, ALL_ROWS = 1_000, 10_000
 CLOSEST = 6
 SHOWS = ("all", "counted", "left-out")
-ROW_COLUMNS = ("signature", "slot", "time", "side", "mint", "amount", "decimals", "quote", "quote_amount") + (
-    "sol_usd", "value_sol", "counted", "reason", "approximate"
-)  # fmt: skip
 
 
 def _found(key: str, address: str) -> tuple[Analysis, AnalysisWallet]:
@@ -57,7 +54,7 @@ def index(key: str) -> Response:
         "wallets_card",
         analysis=analysis_view(analysis),
         result=result and result_view(result),
-        table=wallet_table.asked(analysis),
+        table=wallet_table.requested(analysis),
         cluster_count=results.cluster_sums(analysis)[0],
     )
 
@@ -69,16 +66,15 @@ def capital_json(key: str, address: str) -> Response:
     limit = query.read_limit(MOST_ROWS, MOST_ROWS) if request.args.get("limit") else ALL_ROWS
     start = query.read_offset()
     audit = evidence.capital_audit(analysis, wallet)
-    return json_response(
-        {
-            "wallet": address,
-            "rows": [wallets.audit_row(row) for row in audit.rows[start : start + limit]],
-            "weights": audit.weights,
-            "checks": audit.check._asdict(),
-            "next": query.offset_cursor(start + limit, len(audit.rows)),
-            "provenance": results.provenance(analysis, evidence.shown_result(analysis)),
-        }
-    )
+    found: wallets.Capital = {
+        "wallet": address,
+        "rows": [wallets.audit_row(row) for row in audit.rows[start : start + limit]],
+        "weights": [pick(wallets.Weight, one) for one in audit.weights],
+        "checks": pick(wallets.Checks, audit.check._asdict()),
+        "next": query.offset_cursor(start + limit, len(audit.rows)),
+        "provenance": provenance(analysis, evidence.shown_result(analysis)),
+    }
+    return json_response(found)
 
 
 @bp.get("/analyses/<key:key>/wallets/<address:address>/capital.csv")
@@ -87,15 +83,11 @@ def capital_csv(key: str, address: str) -> Response:
     analysis, wallet = _found(key, address)
     audit = evidence.capital_audit(analysis, wallet)
     shown = (wallets.audit_row(row) for row in audit.rows)
-    rows = ([address, wallet.label, *(_cell(row, column) for column in ROW_COLUMNS)] for row in shown)
-    columns = ("wallet", "label", *ROW_COLUMNS)
+    rows = ([address, wallet.label, *row.values()] for row in shown)
+    columns = ("wallet", "label", *wallets.AuditRow.__annotations__)
     return csv_export.response(
-        analysis, results.provenance(analysis, evidence.shown_result(analysis)), "capital", columns, rows
+        analysis, provenance(analysis, evidence.shown_result(analysis)), "capital", columns, rows
     )
-
-
-def _cell(row: dict[str, Any], column: str) -> Any:
-    return iso(row[column]) if column in json_provider.TIMES else row[column]
 
 
 @bp.get("/analyses/<key:key>/wallets/<address:address>.json")
@@ -104,7 +96,7 @@ def behaviour_json(key: str, address: str) -> Response:
     analysis, wallet = _found(key, address)
     result = evidence.shown_result(analysis)
     found = storage_results.behaviour(result["id"], wallet.position)
-    return json_response({"wallet": address} | found | {"provenance": results.provenance(analysis, result)})
+    return json_response({"wallet": address, **found, "provenance": provenance(analysis, result)})
 
 
 @bp.get("/analyses/<key:key>/wallets/<address:address>")
@@ -141,15 +133,15 @@ def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
     return [row for row in known if row.block_at is not None and in_window(row.block_at, *window)][::-1]
 
 
-def _trade(row: AuditRow) -> dict[str, Any]:
+def _trade(row: AuditRow) -> Mapping[str, Any]:
     """Return a trade for a page: the row of the audit, and how many `tokens` its base units are."""
     known = None if row.amount is None or row.decimals is None else row.amount / 10**row.decimals
-    return wallets.audit_row(row) | {"tokens": known}
+    return {**wallets.audit_view(row), "tokens": known}
 
 
 def _head(
     analysis: Analysis, wallet: AnalysisWallet, audit: CapitalAudit, traded: Sequence[AuditRow]
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Return what the head of both pages of a wallet shows: who it is, its style, over what time it was read, tabs."""
     result = evidence.shown_result(analysis)
     times = [row.block_at for row in audit.rows if row.block_at is not None]
@@ -197,7 +189,7 @@ def _page(endpoint: str, analysis: Analysis, wallet: AnalysisWallet, limit: int,
     )
 
 
-def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) -> dict[str, Any]:
+def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) -> Mapping[str, Any]:
     """Return the page of audit rows that the query asks for, and the links to the pages around it."""
     show = str(query.read_choice("show", SHOWS, "all"))
     rows = [row for row in audit.rows if show == "all" or row.counted is (show == "counted")]
@@ -205,14 +197,14 @@ def _rows(audit: CapitalAudit, endpoint: str, here: dict[str, str], limit: int) 
     following, before = query.offset_cursor(start + limit, len(rows)), query.offset_cursor(max(0, start - limit), start)
     return {
         "show": show,
-        "rows": tokens.with_token_views([wallets.audit_row(row) for row in rows[start : start + limit]]),
+        "rows": tokens.with_token_views([wallets.audit_view(row) for row in rows[start : start + limit]]),
         "row_start": start,
         "next_url": following and page_url(endpoint, **here, after=following),
         "prev_url": before and page_url(endpoint, **here, after=before),
     }
 
 
-def _weights(audit: CapitalAudit, here: dict[str, str]) -> dict[str, Any]:
+def _weights(audit: CapitalAudit, here: dict[str, str]) -> Mapping[str, Any]:
     """Return the largest weights, or all of them when the query asks, and the link to all where some are left out."""
     shown = audit.weights if request.args.get("weights") == "all" else audit.weights[:WEIGHTS]
     left_out = len(shown) < len(audit.weights)
@@ -223,13 +215,13 @@ def _weights(audit: CapitalAudit, here: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _counts(rows: Sequence[AuditRow]) -> dict[str, Any]:
+def _counts(rows: Sequence[AuditRow]) -> Mapping[str, Any]:
     reasons = Counter(row.reason for row in rows if row.reason)
     counted = sum(row.counted for row in rows)
     return {"all": len(rows), "counted": counted, "left_out": len(rows) - counted, "by_reason": dict(reasons)}
 
 
-def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[dict[str, Any]]:
+def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[PairView]:
     result_id = evidence.shown_result(analysis)["id"]
     rows, _ = pairs.page(result_id, position=wallet.position, limit=CLOSEST)
     return pair_views(analysis, rows)
@@ -241,7 +233,8 @@ def retry(key: str, address: str) -> Response:
     found = retry_wallet(analysis_of(key), address, key=new_key(), sync_ttl_s=current().sync_ttl_s)
     url = url_for("analyses.show", key=found.key)
     if wants_json():
-        return json_response({"id": found.key, "url": url}, 202)
+        started: Started = {"id": found.key, "url": url}
+        return json_response(started, 202)
     if htmx_headers() and found.key == key:
         return redirect(url_for("analyses.progress", key=key), 303)  # type: ignore[return-value]  # in place
     return see_other(back_to(url) if found.key == key else url)

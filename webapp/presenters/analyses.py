@@ -1,66 +1,205 @@
-"""Records → the shapes of design.md. A view is the same shape for a page: times stay numbers, links are added.
-
-It queries what a shape needs and computes nothing; `jsonable` turns the times of a shape into ISO 8601.
-"""
+"""Analyses as JSON and pages show them. In JSON times are ISO 8601; a view, for a page, has them in Unix seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, TypedDict, cast
 
-from tasks.pipeline import evidence, start
+from msgspec import Meta
+
+from tasks.pipeline import evidence
 from tasks.storage import analyses, wallet_lists
 from tasks.storage.models.analyses import Analysis
-from webapp.presenters.wallets import wallet
+from webapp.fields import Count, Key, Mint, Positive, Share, Time, one_of, pick
+from webapp.intake import rows
+from webapp.markup.filters import iso
+from webapp.presenters.provenance import Parameters, parameters
+from webapp.presenters.results import Cluster, InsightSummary
+from webapp.presenters.wallets import Wallet, wallet
 
 COUNTS_KEPT = 256
 
 
-# Analyses and wallets -------------------------------------------------------------------------------------------
+STATES = ("syncing", "provisional", "analysing", "complete", "failed", "cancelled")
+State = Annotated[str, one_of(STATES)]
+Row = Mapping[str, Any]
+"""A row of the database, or a stored result with its JSON columns: `tasks/storage/results.py` describes them."""
 
 
-def shown_result(analysis: Analysis) -> dict[str, Any] | None:
+class IntakeRow(TypedDict):
+    """A row of the input that was not used."""
+
+    line: Count
+    text: str
+    reason: str
+
+
+class LeftOut(TypedDict):
+    """The rows of the input that were not used."""
+
+    duplicates: list[IntakeRow]
+    rejected: list[IntakeRow]
+
+
+class Preview(LeftOut):
+    """What a list contains; reading its wallets takes `estimated_s` at most."""
+
+    accepted: Count
+    estimated_s: Positive
+
+
+class Started(TypedDict):
+    """The analysis that reads wallets again."""
+
+    id: Key
+    url: str
+
+
+class Accepted(Started, LeftOut):
+    """A new analysis."""
+
+    jobs: list[Key]
+    accepted: Count
+
+
+class TopToken(TypedDict):
+    """A token by how many wallets traded it."""
+
+    mint: Mint
+    wallets: Count
+    spent_sol: Positive
+
+
+class TokenFrequency(TypedDict):
+    """How many tokens were traded by exactly so many wallets."""
+
+    wallets: Count
+    mints: Count
+
+
+class Summary(TypedDict):
+    """Totals of a result, over its kept pairs."""
+
+    wallets: Count
+    pairs: Count
+    pairs_kept: Count
+    pairs_cut: bool
+    pairs_behavioural_over_0_5: Count
+    pairs_capital_over_0_5: Count
+    median_overall: Share | None
+    score_histogram: Annotated[list[Count], Meta(min_length=20, max_length=20)]
+    top_tokens: list[TopToken]
+    token_frequency: list[TokenFrequency]
+
+
+class SolUsd(TypedDict):
+    """The SOL/USD rates that a result used, by day."""
+
+    source: str | None
+    days: dict[Annotated[str, Meta(extra_json_schema={"format": "date"})], Positive]
+
+
+class Background(TypedDict):
+    """The wallets and tokens that chance is measured against; `reason` says why it cannot be."""
+
+    wallets: Count
+    mints: Count
+    reason: str | None
+
+
+class AnalysisAnswer(TypedDict):
+    """An analysis and the totals of its result."""
+
+    id: Key
+    label: str
+    state: State
+    reason: str | None
+    created_at: Time
+    finished_at: Time | None
+    parent: Key | None
+    parameters: Parameters
+    version: str
+    sol_usd: SolUsd | None
+    wallets: list[Wallet]
+    rejected: list[IntakeRow]
+    summary: Summary | None
+    clusters: list[Cluster]
+    insights: list[InsightSummary]
+    computed_at: Time | None
+    provisional: bool | None
+    missing: list[str]
+    background: Background | None
+    explained: Annotated[list[Share | None], Meta(min_length=2, max_length=2)] | None
+
+
+class AnalysisView(TypedDict):
+    """The head of an analysis's pages; `counts` of wallets by state and `cut` only where `wallets` is empty."""
+
+    id: str
+    label: str
+    state: str
+    reason: str | None
+    created_at: float
+    finished_at: float | None
+    key: str
+    title: str
+    parameters: Parameters
+    wallets: list[Wallet]
+    counts: Mapping[str, int]
+    cut: int
+
+
+def shown_result(analysis: Analysis) -> Row | None:
     """Return the result that readers see, None while there is none."""
     return evidence.shown_result(analysis) if analysis.result_id is not None else None
 
 
-def _facts(row: Analysis) -> dict[str, Any]:
-    keys = ("label", "state", "reason", "created_at", "finished_at")
-    return {"id": row.key} | {key: getattr(row, key) for key in keys}
-
-
 def analysis(
     row: Analysis,
-    result: Mapping[str, Any] | None,
-    wallets: Sequence[Mapping[str, Any]],
-    found: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return an analysis; what a result says is None while there is none. `found` are its clusters and insights."""
+    result: Row | None,
+    wallets: Sequence[Row],
+    clusters: list[Cluster],
+    insights: list[InsightSummary],
+) -> AnalysisAnswer:
+    """Return an analysis; what a result says is None while there is none."""
     rejected, _ = analyses.intake_rows(row.id)
-    return _facts(row) | {
+    return {
+        "id": row.key,
+        "label": row.label,
+        "state": row.state,
+        "reason": row.reason,
+        "created_at": iso(row.created_at),
+        "finished_at": iso(row.finished_at),
         "parent": _key_of(row.parent_id),
         "parameters": parameters(row),
         "version": row.version,
-        "sol_usd": result and {"source": result["rates"]["source"], "days": result["rates"]["days"]},
+        "sol_usd": pick(SolUsd, result["rates"]) if result else None,
         "wallets": [wallet(one) for one in wallets],
-        "rejected": [intake_row(one) for one in rejected],
-        "summary": result and summary(result),
-        **found,
-        "computed_at": result and result["computed_at"],
-        "provisional": result and bool(result["provisional"]),
+        "rejected": cast(list[IntakeRow], rejected),
+        "summary": summary(result) if result else None,
+        "clusters": clusters,
+        "insights": insights,
+        "computed_at": iso(result["computed_at"]) if result else None,
+        "provisional": bool(result["provisional"]) if result else None,
         "missing": result["missing"] if result else [],
         "background": (result and result["background"]) or None,
         "explained": (result and result["explained"]) or None,
     }
 
 
-def analysis_view(row: Analysis, wallets: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """Return what the head of a page says of an analysis; without `wallets` it counts them by their states.
+def analysis_view(row: Analysis, wallets: Sequence[Row] | None = None) -> AnalysisView:
+    """Return the head of a page; without `wallets` it counts them by state.
 
-    What the input left out is not in it: that can be megabytes, and polls and most pages do not show it.
+    It has no rejected rows: those can be megabytes, and polls and most pages do not show them.
     """
-    return _facts(row) | {
+    return {
+        "id": row.key,
+        "label": row.label,
+        "state": row.state,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "finished_at": row.finished_at,
         "key": row.key,
         "title": row.label or f"{row.wallets:,} wallets",
         "parameters": parameters(row),
@@ -91,11 +230,22 @@ def _final_cut(key: str, analysis_id: int) -> int:
     return wallet_lists.truncated_wallets(analysis_id, 0)[1]
 
 
-def result_view(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result for a page; `version` changes with every new result that readers get to see."""
-    keys = ("id", "provisional", "wallets", "computed_at", "duration_s")
-    made = {"version": result["id"], "made_by": result["version"], "rates": result["rates"]}
-    return {key: result[key] for key in keys} | made
+class ResultView(TypedDict):
+    """A result for a page; `version` changes with every new result that readers see, `made_by` is Walletkin's."""
+
+    id: int
+    provisional: bool
+    wallets: int
+    computed_at: float
+    duration_s: float
+    version: int
+    made_by: str
+    rates: Row
+
+
+def result_view(result: Row) -> ResultView:
+    """Return a result for a page."""
+    return pick(ResultView, {**result, "version": result["id"], "made_by": result["version"]})
 
 
 def _key_of(analysis_id: int | None) -> str | None:
@@ -103,19 +253,8 @@ def _key_of(analysis_id: int | None) -> str | None:
     return found and str(found.key)
 
 
-def parameters(row: Analysis) -> dict[str, Any]:
-    chosen = start.parameters_of(row)
-    return {
-        "window_days": chosen.window_days,
-        "timing_window_s": chosen.timing_window_s,
-        "tau": chosen.tau,
-        "exclude": list(chosen.exclude),
-        "history_limit": row.history_limit,
-    }
-
-
-def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a result says in sum; all counts are over its kept pairs."""
+def summary(result: Row) -> Summary:
+    """Return the totals of a result."""
     kept = result["summary"]
     return {
         "wallets": result["wallets"],
@@ -126,12 +265,11 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
         "pairs_capital_over_0_5": kept["pairs_capital_over_0_5"],
         "median_overall": kept["median_overall"],
         "score_histogram": kept["score_histogram"],
-        "top_tokens": [{key: one[key] for key in ("mint", "wallets", "spent_sol")} for one in result["top_tokens"]],
+        "top_tokens": [pick(TopToken, one) for one in result["top_tokens"]],
         "token_frequency": kept["token_frequency"],
     }
 
 
-def intake_row(row: Any) -> dict[str, Any]:
-    """Return a row of the input that was not taken."""
-    get = row.get if isinstance(row, Mapping) else lambda key: getattr(row, key)
-    return {"line": get("line"), "text": get("text"), "reason": get("reason")}
+def intake_row(row: rows.Row) -> IntakeRow:
+    """Return a row of the input that was not used."""
+    return {"line": row.line, "text": row.text, "reason": row.reason or ""}

@@ -17,20 +17,21 @@ MINTS_SHOWN = 8
 CHART_HEIGHT = 158
 
 
-def view(analysis: Analysis, wallet: AnalysisWallet) -> dict[str, Any] | None:
+def view(analysis: Analysis, wallet: AnalysisWallet) -> Mapping[str, Any] | None:
     """Return what the page of a wallet shows of its behaviour, None where there is none.
 
     The keys of the JSON, and `hold_chart`, `hour_chart`, `hold_texts`, `hold_names`, `by_mint` (the mints that won and
     lost most) with `most_sol` for their bars, `mints_realised` (how many there are in all), `mints_won` of these, and
     `unknown`, sentences.
     """
-    found = results.behaviour(analysis, evidence.shown_result(analysis), wallet.position)
+    found = results.behaviour(evidence.shown_result(analysis), wallet.position)
     if found is None:
         return None
     bins, hours = found["hold_bins"], found["trades_by_hour"]
     profits = sorted(found["realised_profit_sol_by_mint"].items(), key=lambda item: (-item[1], item[0]))
     shown = profits if len(profits) <= MINTS_SHOWN else profits[: MINTS_SHOWN // 2] + profits[-(MINTS_SHOWN // 2) :]
-    return found | {
+    return {
+        **found,
         "hold_chart": bins and charts.histogram(bins, height=CHART_HEIGHT, accent=_largest(bins)),
         "hold_texts": HOLD_TEXTS,
         "hold_names": HOLD_NAMES,

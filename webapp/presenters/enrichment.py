@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
 
 from flask import url_for
 
-from tasks.jobs.states import LIVE
 from tasks.settings import current
 from tasks.storage import job_log, results
 from tasks.storage.models.analyses import Analysis
+from webapp.fields import Count
 from webapp.presenters import jobs
+from webapp.presenters.jobs import Job
 from webapp.security import access
 
 MOST_JOBS = 20
@@ -18,26 +20,43 @@ MOST_JOBS = 20
 NO_TOKENS = dict.fromkeys(results.STATUSES, 0)
 
 
-def enrichment(analysis: Analysis) -> dict[str, Any]:
-    """Return how many tokens are in each state, and the newest jobs; no tokens while there is no result."""
-    counts = results.token_counts(analysis.result_id) if analysis.result_id is not None else NO_TOKENS
+class Enrichment(TypedDict):
+    """How many tokens are in each state, and the newest jobs."""
+
+    pending: Count
+    resolved: Count
+    unlisted: Count
+    failed: Count
+    jobs: list[Job]
+
+
+def enrichment(analysis: Analysis) -> Enrichment:
+    """Return the enrichment for JSON; no tokens while there is no result."""
+    return cast(Enrichment, {**_counts(analysis), "jobs": [jobs.job(one) for one in _jobs(analysis)]})
+
+
+def _counts(analysis: Analysis) -> Mapping[str, int]:
+    return results.token_counts(analysis.result_id) if analysis.result_id is not None else NO_TOKENS
+
+
+def _jobs(analysis: Analysis) -> list[jobs.VisibleJob]:
     rows = job_log.enrichment_jobs(analysis.id)[:MOST_JOBS]
-    shown = jobs.job_shapes(rows, access.viewer(current(), analysis.key))
-    return dict(counts) | {"jobs": [shape for shape, _ in shown]}
+    return jobs.visible_jobs(rows, access.viewer(current(), analysis.key))
 
 
-def enrichment_view(analysis: Analysis) -> dict[str, Any]:
-    """Return the same for a page: with the last job, and whether there is something left to wait for."""
-    shape = enrichment(analysis)
-    last = jobs.job_view(shape["jobs"][0], ()) if shape["jobs"] else None
-    working = any(job["state"] in LIVE for job in shape["jobs"])
+def enrichment_view(analysis: Analysis) -> Mapping[str, Any]:
+    """Return the counts by state for a page, the `last` job, and whether to `poll` for changes."""
+    counts, found = _counts(analysis), _jobs(analysis)
+    working = any(one.is_live for one in found)
     here = {"key": analysis.key}
-    return shape | {
+    return {
+        **counts,
+        "jobs": [one.row for one in found],
         "known": analysis.result_id is not None,
-        "total": sum(shape[status] for status in results.STATUSES),
-        "last": last,
+        "total": sum(counts[status] for status in results.STATUSES),
+        "last": jobs.job_view(found[0]) if found else None,
         "working": working,
-        "poll": working or shape["pending"] > 0,
+        "poll": working or counts["pending"] > 0,
         "url": url_for("analyses.enrichment", **here),
         "refresh_url": url_for("analyses.refresh", **here),
     }

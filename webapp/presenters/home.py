@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 from flask import request
 
@@ -12,7 +13,7 @@ from tasks.measures.well_known import DEFAULT_EXCLUDED
 from tasks.settings import Settings, current
 from tasks.sources.rate_limit.limiter import sustained_per_s
 from tasks.storage import analyses, wallets
-from webapp.forms import analysis
+from webapp.forms import analysis, parameters
 from webapp.intake.rows import Intake, Row, read
 from webapp.security import access
 
@@ -21,12 +22,12 @@ ACCEPTED_SHOWN = 8
 OTHERS_SHOWN = 2_000
 
 
-def context(draft: analysis.Draft | None = None) -> dict[str, Any]:
+def context(draft: analysis.Draft | None = None) -> Mapping[str, Any]:
     """Return what the front page shows: the form as it was sent, or an empty one."""
     return {
         "form": draft.form if draft else analysis.blank_form(),
-        "windows": analysis.WINDOWS,
-        "timing_windows": analysis.TIMING_WINDOWS,
+        "windows": parameters.WINDOWS,
+        "timing_windows": parameters.TIMING_WINDOWS,
         "default_excluded": [{"mint": mint, "symbol": symbol} for mint, symbol in DEFAULT_EXCLUDED.items()],
         "samples": _samples(current()) if current().is_demo else [],
         "recent": recent_views(access.ensure_browser_id()),
@@ -38,14 +39,26 @@ def context(draft: analysis.Draft | None = None) -> dict[str, Any]:
     }
 
 
-def recent_views(owner: str) -> list[dict[str, Any]]:
+class IntakeView(TypedDict):
+    """A judged list: the `rows` shown, counts, and how many accepted (`folded`) and other rows are not shown."""
+
+    rows: list[Row]
+    accepted: int
+    duplicates: int
+    rejected: int
+    total: int
+    folded: int
+    unshown: int
+
+
+def recent_views(owner: str) -> list[Mapping[str, Any]]:
     """Return a browser's newest analyses with their `title`, and whether it is that of another one (`namesake`)."""
     rows = [row | {"title": row["label"] or f"{row['wallets']:,} wallets"} for row in analyses.recent(owner)]
     titles = Counter(row["title"] for row in rows)
     return [row | {"namesake": titles[row["title"]] > 1} for row in rows]
 
 
-def intake_view(found: Intake) -> dict[str, Any]:
+def intake_view(found: Intake) -> IntakeView:
     """Return the rows of a list: ACCEPTED_SHOWN good ones (or all, when asked for), OTHERS_SHOWN of the others."""
     unfolded = "all" in request.form
     rows = _first(found, len(found.accepted) if unfolded else ACCEPTED_SHOWN)
@@ -87,7 +100,7 @@ def rate_text() -> str:
 
 
 @cache
-def _samples(chosen: Settings) -> list[dict[str, Any]]:
+def _samples(chosen: Settings) -> list[Mapping[str, Any]]:
     """Return the demo's lists, made once."""
     from tasks.simulator.world.sample_lists import sample_lists
     from tasks.simulator.world.scenario import Scenario

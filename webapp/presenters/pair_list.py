@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from flask import request
@@ -45,6 +45,16 @@ NAMED_CLUSTERS = 40
 NO_PAIRS = pairs.PairPage([], None, 0)
 
 
+class Chip(TypedDict):
+    """A filter by insight (`slug` None: all pairs), with how many pairs have it, None where that is unknown."""
+
+    slug: str | None
+    pairs: int | None
+    query: str
+    active: bool
+    menu: bool
+
+
 @dataclass(frozen=True, slots=True)
 class PairFilters:
     """Which pairs are asked for; with `nothing` no pair can pass: the wallet is not in the analysis.
@@ -70,8 +80,8 @@ class PairFilters:
         return self.edges or any(one is not None for one in (self.least, self.wallet, self.insight, self.cluster))
 
     @property
-    def given(self) -> dict[str, Any]:
-        """What `pairs.page` and its like are asked."""
+    def given(self) -> Mapping[str, Any]:
+        """The keyword arguments of `pairs.page` and its like."""
         keys = ("sort", "least", "position", "insight", "cluster", "edges")
         return {key: getattr(self, key) for key in keys}
 
@@ -110,7 +120,7 @@ def read_page(filters: PairFilters, result: Mapping[str, Any] | None, limit: int
     return pairs.counted_page(result["id"], **filters.given, after=after, limit=limit)
 
 
-def card(analysis: Analysis, result: Mapping[str, Any] | None, limit: int = PAIRS_A_PAGE) -> dict[str, Any]:
+def card(analysis: Analysis, result: Mapping[str, Any] | None, limit: int = PAIRS_A_PAGE) -> Mapping[str, Any]:
     """Return what the card of pairs shows: the rows that the query asks for, the filters, and the ways on.
 
     A mark of a result that was replaced meanwhile gives the beginning and `outdated`; htmx, which would put that below
@@ -169,7 +179,7 @@ def _page_or_first(filters: PairFilters, result: Mapping[str, Any] | None, limit
         return pairs.counted_page(result["id"], **filters.given, limit=read_limit(limit, MOST_PAIRS)), True
 
 
-def _cluster_context(filters: PairFilters, analysis: Analysis) -> dict[str, Any]:
+def _cluster_context(filters: PairFilters, analysis: Analysis) -> Mapping[str, Any]:
     """Return which clusters there are to choose from, and inside of one the way to its edges alone and back."""
     count = results.cluster_sums(analysis)[0]
     named = [("", "any")] + [(number, str(number)) for number in range(1, count + 1)] if count <= NAMED_CLUSTERS else []
@@ -183,7 +193,7 @@ def _cluster_context(filters: PairFilters, analysis: Analysis) -> dict[str, Any]
     }
 
 
-def _least_context(filters: PairFilters) -> dict[str, Any]:
+def _least_context(filters: PairFilters) -> Mapping[str, Any]:
     """Return the choices of `min`, with the one that the query names, however it is written."""
     choices = COUNT_LEASTS if filters.sort in COUNTS else SCORE_LEASTS
     least = filters.least or 0
@@ -197,18 +207,22 @@ def _least_context(filters: PairFilters) -> dict[str, Any]:
     }
 
 
-def _chips(filters: PairFilters, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _chips(filters: PairFilters, result: Mapping[str, Any]) -> list[Chip]:
     """Return the filters by insight: each insight that occurs, and how many pairs of the whole result carry it.
 
     Where another filter narrows the list these counts would be of something else, so there are none. `menu` says which
     of them are in the menu: all but the first few.
     """
     narrowed = replace(filters, insight=None).narrowed
-    every = {"slug": None, "pairs": result["summary"]["pairs_kept"]}
-    found = [every, *({"slug": one["insight"], "pairs": one["pairs"]} for one in result["insights"])]
+    every: tuple[str | None, int] = (None, result["summary"]["pairs_kept"])
+    found = [every, *((one["insight"], one["pairs"]) for one in result["insights"])]
     return [
-        one
-        | {"query": query(insight=one["slug"]), "active": one["slug"] == filters.insight, "menu": place > CHIPS}
-        | ({"pairs": None} if narrowed else {})
-        for place, one in enumerate(found)
+        {
+            "slug": slug,
+            "pairs": None if narrowed else count,
+            "query": query(insight=slug),
+            "active": slug == filters.insight,
+            "menu": place > CHIPS,
+        }
+        for place, (slug, count) in enumerate(found)
     ]

@@ -1,61 +1,147 @@
-"""What a result found, in the shapes of design.md: insights, clusters, behaviour, and how it was made.
-
-It queries what a shape needs and computes nothing. A result does not change, so what is dear to read is kept.
-"""
+"""What a result found: insights, clusters and behaviour. Results never change, so that slow reads are cached."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from flask import url_for
+from msgspec import Meta
 
 from tasks.errors import NotFound
-from tasks.pipeline import evidence, window
+from tasks.pipeline import evidence
 from tasks.storage import analyses as storage_analyses
 from tasks.storage import pairs, results, tokens
 from tasks.storage.analyses import by_key
 from tasks.storage.models.analyses import Analysis
 from webapp import urls
-from webapp.presenters import analyses
+from webapp.fields import Address, Count, Mint, Positive, Share, one_of, pick
+from webapp.markup.labels import INSIGHTS
+from webapp.presenters.provenance import Provenance
 
 RESULTS_KEPT = 16
 MATCH_INSIGHTS = frozenset(("leader_and_follower", "synchronised_trading"))
 """Insights whose proof are the matched trades; that of all others are the shared tokens."""
 
 
-def provenance(analysis: Analysis, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a result was made from: parameters, the window of time, rates and version, for every JSON answer."""
-    start_at, end_at = window.window_of(analysis)
-    return {
-        "analysis": analysis.key,
-        "computed_at": result["computed_at"],
-        "provisional": bool(result["provisional"]),
-        "version": result["version"],
-        "parameters": analyses.parameters(analysis),
-        "window_from": start_at,
-        "window_to": end_at if math.isfinite(end_at) else result["computed_at"],
-        "sol_usd_source": result["rates"]["source"],
-        "missing": result["missing"],
-    }
+InsightSlug = Annotated[str, one_of(INSIGHTS)]
+Row = Mapping[str, Any]
+"""A row of the database, or a stored result with its JSON columns: `tasks/storage/results.py` describes them."""
+
+
+class InsightSummary(TypedDict):
+    """How many pairs have an insight, and the strongest of them in a sentence."""
+
+    insight: InsightSlug
+    pairs: Count
+    text: str
+    wallet_a: Address
+    wallet_b: Address
+
+
+class InsightView(InsightSummary):
+    """An insight with links to the list, to its strongest pair and there to the proof."""
+
+    list_url: str
+    url: str
+
+
+class StrongestEdge(TypedDict):
+    """The strongest edge of a wallet inside its cluster, to `by`, and how many edges it has there."""
+
+    wallet: Address
+    by: Address
+    overall: Share | None
+    edges: Count
+
+
+class Cluster(TypedDict):
+    """A group of wallets; `held_by` is empty for results of early versions."""
+
+    number: Annotated[int, Meta(ge=1)]
+    wallets: list[Address]
+    cohesion: Share | None
+    shared_mints: list[Mint]
+    weak_bridges: list[Address]
+    held_by: list[StrongestEdge]
+
+
+class StoredCluster(Cluster):
+    """A cluster with what pages show beside it."""
+
+    labels: list[str | None]
+    edges: int
+
+
+class PartnerView(TypedDict):
+    """The other end of a member's strongest edge; `url` is of the pair."""
+
+    address: str
+    label: str | None
+    url: str
+    overall: float | None
+    edges: int
+
+
+class MemberView(TypedDict):
+    """A member of a cluster; `held_by` is None where the strongest edge is unknown."""
+
+    address: str
+    label: str | None
+    url: str
+    weak: bool
+    held_by: PartnerView | None
+
+
+class ClusterView(StoredCluster):
+    """A cluster for a page."""
+
+    url: str
+    edges_url: str
+    members: list[MemberView]
+
+
+class Behaviour(TypedDict):
+    """How a wallet trades (section 9 of docs/measures.md)."""
+
+    wallet: Address
+    trades: Count
+    buys: Count
+    sells: Count
+    mints: Count
+    mints_both_sides: Count
+    buy_sell_ratio: Positive | None
+    median_hold_s: Positive | None
+    mean_hold_s: Positive | None
+    hold_bins: Annotated[list[Positive], Meta(min_length=7, max_length=7)] | None
+    realised_profit_sol: float | None
+    realised_profit_sol_by_mint: dict[Mint, float]
+    unrealised_profit_sol: float | None
+    unmatched_sold_share: Share | None
+    win_rate: Share | None
+    sessions: Count
+    trades_per_session: Positive | None
+    median_session_s: Positive | None
+    trades_by_hour: Annotated[list[Count], Meta(min_length=24, max_length=24)]
+    reentry_rate: Share | None
+    style: str | None
+    provenance: Provenance
 
 
 # Insights -------------------------------------------------------------------------------------------------------
 
 
-def insights(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return how many pairs carry each insight, and the strongest of them in a sentence."""
-    keys = ("insight", "pairs", "text", "wallet_a", "wallet_b")
-    return [{key: one[key] for key in keys} for one in _insights(analysis.key, result["id"])]
+def insights(analysis: Analysis, result: Row) -> list[InsightSummary]:
+    """Return the insights that occur in a result."""
+    return list(_insights(analysis.key, result["id"]))
 
 
-def insight_views(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the insights for a page: their shape and the links to the list, to the pair and to its proof."""
+def insight_views(analysis: Analysis, result: Row) -> list[InsightView]:
+    """Return the insights for a page."""
     return [
-        one
-        | {
+        {
+            **one,
             "list_url": url_for("pairs.index", key=analysis.key, insight=one["insight"]),
             "url": url_for(
                 "pairs.show",
@@ -75,13 +161,13 @@ def proof_of(slug: str) -> str:
 
 
 @lru_cache(RESULTS_KEPT)
-def _insights(key: str, result_id: int) -> tuple[dict[str, Any], ...]:
-    """Say the strongest example of each insight; its sentence is worked out from the trades of two wallets."""
+def _insights(key: str, result_id: int) -> tuple[InsightSummary, ...]:
+    """Find the strongest example of each insight; its sentence is worked out from the trades of two wallets."""
     analysis = by_key(key)
     told = results.result(result_id)["insights"]
     strongest = {row["number"]: row for row in pairs.numbered(result_id, [one["number"] for one in told])}
     names = results.addresses(analysis.id)
-    shown = []
+    shown: list[InsightSummary] = []
     for one in told:
         row = strongest[one["number"]]
         a, b = names[row["wallet_a"]][0], names[row["wallet_b"]][0]
@@ -98,14 +184,9 @@ def _sentence(analysis: Analysis, slug: str, a: str, b: str) -> str:
 # Clusters -------------------------------------------------------------------------------------------------------
 
 
-def clusters(analysis: Analysis, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the clusters, the largest first, with addresses and mints.
-
-    `held_by` has for each wallet the strongest edge that holds it, and how many do: {"wallet", "by", "overall",
-    "edges"}; it is empty where an earlier version did not keep that.
-    """
-    keys = ("number", "wallets", "cohesion", "shared_mints", "weak_bridges", "held_by")
-    return [{key: one[key] for key in keys} for one in _clusters(analysis.key, result["id"], None)]
+def clusters(analysis: Analysis, result: Row) -> list[Cluster]:
+    """Return the clusters, the largest first."""
+    return [pick(Cluster, one) for one in _clusters(analysis.key, result["id"], None)]
 
 
 def cluster_sums(analysis: Analysis) -> tuple[int, int]:
@@ -119,7 +200,7 @@ def _cluster_sums(key: str, result_id: int) -> tuple[int, int]:
 
 
 @lru_cache(RESULTS_KEPT)
-def _clusters(key: str, result_id: int, most: int | None) -> tuple[dict[str, Any], ...]:
+def _clusters(key: str, result_id: int, most: int | None) -> tuple[StoredCluster, ...]:
     """Read the clusters. The key goes along: another database numbers its results alike."""
     rows = results.clusters(result_id, most)
     if not rows:
@@ -129,9 +210,7 @@ def _clusters(key: str, result_id: int, most: int | None) -> tuple[dict[str, Any
     return tuple(_cluster(row, names, mints) for row in rows)
 
 
-def _cluster(
-    row: Mapping[str, Any], names: Mapping[int, tuple[str, str | None]], mints: Mapping[int, str]
-) -> dict[str, Any]:
+def _cluster(row: Row, names: Mapping[int, tuple[str, str | None]], mints: Mapping[int, str]) -> StoredCluster:
     wallets = [names[position][0] for position in row["members"]]
     held = zip(wallets, row["strongest_edges"], strict=False)  # none in results of before
     return {
@@ -149,35 +228,42 @@ def _cluster(
     }
 
 
-def cluster_views(analysis: Analysis, result: Mapping[str, Any], most: int | None = None) -> list[dict[str, Any]]:
-    """Return the clusters (`most` of them) for a page: members with labels and what holds them, links to their pairs.
-
-    A member has `held_by` {"address", "label", "overall", "edges", "url" of the pair}, None where it is not known.
-    """
+def cluster_views(analysis: Analysis, result: Row, most: int | None = None) -> list[ClusterView]:
+    """Return the clusters (`most` of them) for a page."""
     base = urls.analysis_url(analysis)
     return [_cluster_view(base, row) for row in _clusters(analysis.key, result["id"], most)]
 
 
-def _cluster_view(base: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def _cluster_view(base: str, row: StoredCluster) -> ClusterView:
     url = f"{base}/pairs?cluster={row['number']}"
     labels, weak = dict(zip(row["wallets"], row["labels"], strict=True)), set(row["weak_bridges"])
-    held = {one["wallet"]: _held_view(base, one, labels) for one in row["held_by"]}
-    members = [
-        {"address": address, "label": label, "url": f"{base}/wallets/{address}"}
-        | {"weak": address in weak, "held_by": held.get(address)}
+    held = {one["wallet"]: _partner_view(base, one, labels) for one in row["held_by"]}
+    members: list[MemberView] = [
+        {
+            "address": address,
+            "label": label,
+            "url": f"{base}/wallets/{address}",
+            "weak": address in weak,
+            "held_by": held.get(address),
+        }
         for address, label in labels.items()
     ]
     return {**row, "url": url, "edges_url": f"{url}&edges=yes", "members": members}
 
 
-def _held_view(base: str, one: Mapping[str, Any], labels: Mapping[str, str | None]) -> dict[str, Any]:
+def _partner_view(base: str, one: StrongestEdge, labels: Mapping[str, str | None]) -> PartnerView:
     a, b = sorted((one["wallet"], one["by"]))
-    found = {"address": one["by"], "label": labels[one["by"]], "url": f"{base}/pairs/{a}/{b}"}
-    return found | {"overall": one["overall"], "edges": one["edges"]}
+    return {
+        "address": one["by"],
+        "label": labels[one["by"]],
+        "url": f"{base}/pairs/{a}/{b}",
+        "overall": one["overall"],
+        "edges": one["edges"],
+    }
 
 
-def behaviour(analysis: Analysis, result: Mapping[str, Any], position: int) -> dict[str, Any] | None:
-    """Return the behaviour of a wallet, None where the result has none."""
+def behaviour(result: Row, position: int) -> Row | None:
+    """Return the stored behaviour of a wallet, None where the result has none."""
     try:
         return results.behaviour(result["id"], position)
     except NotFound:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from flask import request, url_for
 
 from tasks.storage import analyses, wallet_lists
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.wallet_lists import WalletFilters
+from webapp.fields import pick
 from webapp.forms import query
 from webapp.presenters import wallets
+from webapp.presenters.wallets import WalletView
 
 FIRST_ROWS, ROWS_A_PAGE, MOST_ROWS = 8, 25, 200
 TEXT_AT_MOST = 120
@@ -30,18 +32,56 @@ HEADS = (
 """Of each column what it sorts by (None: nothing), its name and its class."""
 
 
-def first(analysis: Analysis) -> dict[str, Any]:
-    """Return the first rows of the table, for the page of the analysis; keys as `asked`."""
+class Head(TypedDict):
+    """The head of a column: `kind` is its class, `url` sorts by it (None: it cannot)."""
+
+    text: str
+    kind: str
+    url: str | None
+    current: bool
+    sort: str | None
+
+
+class Closest(TypedDict):
+    """The other wallet of a wallet's strongest pair."""
+
+    address: str
+    label: str | None
+    url: str
+    cluster: int | None
+    overall: float | None
+
+
+class TableRow(WalletView):
+    """A wallet and what the result found, None where it has nothing."""
+
+    spent_sol: float | None
+    style: str | None
+    closest: Closest | None
+
+
+class Table(TypedDict):
+    """A part of the table: `total` of the filtered list, counts of all and of incomplete wallets, links."""
+
+    rows: list[TableRow]
+    total: int
+    start: int
+    counts: Mapping[str, int]
+    filters: WalletFilters
+    heads: list[Head]
+    url: str
+    incomplete_url: str
+    next_url: str | None
+    prev_url: str | None
+
+
+def first(analysis: Analysis) -> Table:
+    """Return the first rows of the table, for the page of the analysis."""
     return _table(analysis, WalletFilters(), 0, FIRST_ROWS)
 
 
-def asked(analysis: Analysis) -> dict[str, Any]:
-    """Return the part of the table that the query asks for. Raises InputError for a value that cannot be.
-
-    Keys: `rows`, as `_rows` gives them; `total` of the filtered list and `start` of this part; `counts` {"all",
-    "incomplete"}; `filters`; `heads` [{"text", "kind", "url", "current", "sort"}]; `url` of the whole list and
-    `incomplete_url`; `next_url` and `prev_url`, None at the ends.
-    """
+def requested(analysis: Analysis) -> Table:
+    """Return the part of the table that the query names. Raises InputError for an invalid value."""
     filters = WalletFilters(
         query.read_choice("sort", wallet_lists.SORTS, "list") or "list",
         query.read_choice("state", wallet_lists.STATES),
@@ -51,7 +91,7 @@ def asked(analysis: Analysis) -> dict[str, Any]:
     return _table(analysis, filters, query.read_offset(), query.read_limit(ROWS_A_PAGE, MOST_ROWS))
 
 
-def _table(analysis: Analysis, filters: WalletFilters, start: int, limit: int) -> dict[str, Any]:
+def _table(analysis: Analysis, filters: WalletFilters, start: int, limit: int) -> Table:
     positions, total = wallet_lists.wallets(analysis, filters, start, limit)
     states = analyses.state_counts(analysis.id)
     following = query.offset_cursor(start + limit, total)
@@ -74,7 +114,7 @@ def _table(analysis: Analysis, filters: WalletFilters, start: int, limit: int) -
     }
 
 
-def _head(analysis: Analysis, filters: WalletFilters, sort: str | None, text: str, kind: str) -> dict[str, Any]:
+def _head(analysis: Analysis, filters: WalletFilters, sort: str | None, text: str, kind: str) -> Head:
     wanted = WalletFilters(sort or "list", filters.state, filters.cluster, filters.text)
     url = _url(analysis, wanted) if sort else None
     return {"text": text, "kind": kind, "url": url, "current": sort == filters.sort, "sort": sort}
@@ -90,31 +130,30 @@ def _url(analysis: Analysis, filters: WalletFilters, **more: Any) -> str:
     return url_for("wallets.index", key=analysis.key, **asked_for, **more)
 
 
-def _rows(analysis: Analysis, positions: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the wallets at these positions in their order: their views, and what the result says of them.
-
-    `spent_sol`, `style` and `closest` {"address", "label", "url", "cluster", "overall"} are None where it says nothing.
-    """
+def _rows(analysis: Analysis, positions: Sequence[int]) -> list[TableRow]:
+    """Return the wallets at these positions in their order."""
     views = wallets.wallet_views(analysis, positions) if positions else {}
-    if analysis.result_id is None or not positions:
-        return [views[position] | dict.fromkeys(("spent_sol", "style", "closest")) for position in positions]
-    spent = wallet_lists.spent(analysis.result_id, positions)
-    styles = wallet_lists.styles(analysis.result_id, positions)
-    closest = _closest(analysis, positions)
+    known = analysis.result_id is not None and bool(positions)
+    spent = wallet_lists.spent(analysis.result_id, positions) if known else {}
+    styles = wallet_lists.styles(analysis.result_id, positions) if known else {}
+    closest = _closest(analysis, positions) if known else {}
     return [
-        views[position]
-        | {"spent_sol": spent.get(position), "style": styles.get(position), "closest": closest.get(position)}
+        {
+            **views[position],
+            "spent_sol": spent.get(position),
+            "style": styles.get(position),
+            "closest": closest.get(position),
+        }
         for position in positions
     ]
 
 
-def _closest(analysis: Analysis, positions: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _closest(analysis: Analysis, positions: Sequence[int]) -> dict[int, Closest]:
     rows = wallet_lists.closest(analysis.result_id, positions)
     others = {position: _other(row, position) for position, row in rows.items()}
     views = wallets.wallet_views(analysis, set(others.values())) if others else {}
-    keys = ("address", "label", "url", "cluster")
     return {
-        position: {key: views[others[position]][key] for key in keys} | {"overall": row["overall"]}
+        position: pick(Closest, {**views[others[position]], "overall": row["overall"]})
         for position, row in rows.items()
     }
 

@@ -151,7 +151,7 @@ def test_the_stages_say_what_is_being_done(client: FlaskClient, five_wallets: li
     path = f"/analyses/{key}/progress"
     for name in ("Read wallets", "Compare pairs", "Find clusters", "Name and price tokens"):
         assert name in client.get(path).text
-    assert "Begins with the first wallets" in client.get(path).text
+    assert "Starts with the first wallets" in client.get(path).text
     work()
     claimed("sync", A, done=50, total=100)
     with database.session(), database.write():

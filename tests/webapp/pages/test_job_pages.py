@@ -16,8 +16,8 @@ from tasks.storage.models.jobs import Job
 from tests.conftest import both_databases
 from tests.support.site import address, buys, finish, post_form, start, sync, work
 from webapp.markup.labels import JOB_KINDS
-from webapp.pages.jobs import STATES
 from webapp.presenters import jobs
+from webapp.presenters.jobs import STATES
 
 TOKEN = "operator-token-1234"
 A, B, C = (address(i) for i in range(3))
@@ -211,29 +211,34 @@ def test_every_job_of_the_log_says_where_it_stands(client: FlaskClient, five_wal
     start(client, [A, B])
     failed_job(A)
     told = outcomes(client.get("/activity").text)
-    went_on = "The analysis goes on without this wallet; it can be read again from the table of wallets."
+    went_on = "The analysis continues without this wallet; retry it in the table of wallets."
     assert sorted(told[:2]) == [f"The endpoint refused. {went_on}", "Waiting for its turn"]
     assert told[2:] == ["Waiting for its turn", "5 wallets compared"]
+
+
+def job(*details: str, **columns: Any) -> jobs.VisibleJob:
+    row = {"kind": "enrich", "state": "running", "error": None, "counts": None, "done": 3, "total": None} | columns
+    return jobs.VisibleJob(row, [{"detail": detail} for detail in details], [], ["analysis"])
 
 
 @pytest.mark.parametrize("kind", JOB_KINDS)
 @pytest.mark.parametrize("state", STATES)
 def test_there_are_words_for_every_kind_and_state(kind: str, state: str) -> None:
-    job = {"kind": kind, "state": state, "error": None, "events": [], "counts": None, "done": 3, "total": None}
-    assert jobs.describe_outcome(job)
-    assert (jobs.next_step(job) is not None) is (state == "failed")
+    found = job(kind=kind, state=state)
+    assert jobs.describe_outcome(found)
+    assert (jobs.next_step(found) is not None) is (state == "failed")
 
 
 def test_a_job_says_what_it_is_doing_and_what_came_of_it() -> None:
-    job = {"kind": "enrich", "state": "running", "error": None, "events": [], "counts": None, "done": 7, "total": 1_200}
-    assert jobs.describe_outcome(job) == "7 of 1,200 tokens"
+    assert jobs.describe_outcome(job(done=7, total=1_200)) == "7 of 1,200 tokens"
     counts = {"asked": 70, "resolved": 66, "unlisted": 3, "failed": 1}
-    done = job | {"state": "succeeded", "counts": counts}
-    assert jobs.describe_outcome(done) == "70 asked: 66 resolved, 3 without a market, 1 failed"
-    assert jobs.describe_outcome(job | {"state": "succeeded"}) == "Nothing to ask for: all were up to date"
-    assert jobs.describe_outcome(job | {"state": "failed"}) == "Failed. You do not have access to the reason."
-    cancelled = job | {"state": "cancelled", "events": [{"detail": "The analysis has ended."}]}
-    assert jobs.describe_outcome(cancelled) == "The analysis has ended."
+    assert (
+        jobs.describe_outcome(job(state="succeeded", counts=counts))
+        == "70 asked: 66 resolved, 3 without a market, 1 failed"
+    )
+    assert jobs.describe_outcome(job(state="succeeded")) == "Nothing to look up: all were up to date"
+    assert jobs.describe_outcome(job(state="failed")) == "Failed. You do not have access to the reason."
+    assert jobs.describe_outcome(job("The analysis has ended.", state="cancelled")) == "The analysis has ended."
 
 
 def test_a_job_has_a_timeline_and_what_to_do_next(client: FlaskClient) -> None:
@@ -241,7 +246,7 @@ def test_a_job_has_a_timeline_and_what_to_do_next(client: FlaskClient) -> None:
     page = client.get(f"/jobs/{failed_job(A)}").text
     assert re.findall(r'<li class="timeline-(\w+)">', page) == ["queued", "running", "failed"]
     assert page.count("after ") >= 2
-    assert "it can be read again from the table of wallets" in page
+    assert "retry it in the table of wallets" in page
     assert f'href="/analyses/{key}"><bdi>&lt;b&gt;Mine&lt;/b&gt;</bdi>' in page
 
 
