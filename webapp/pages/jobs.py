@@ -93,13 +93,13 @@ def _label(key: str) -> str:
 @bp.get("/jobs/<key:job_id>.json")
 def show_json(job_id: str) -> Response:
     """Give one job as JSON."""
-    return json_response(job(visible_job(job_id, access.viewer(current()))))
+    return json_response(job(visible_job(job_id)))
 
 
 @bp.get("/jobs/<key:job_id>")
 def show(job_id: str) -> Response:
     """Show one job with its events."""
-    found = visible_job(job_id, access.viewer(current()))
+    found = visible_job(job_id)
     here = page_url("jobs.show", job_id=job_id)
     answer = render_page("job", "job", section="activity", job=job_view(found), page_url=here)
     return polling.stop_polling(answer) if polling.is_poll() and not found.is_live else answer

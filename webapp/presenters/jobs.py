@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from tasks.jobs import priority
 from tasks.jobs.states import LIVE
+from tasks.settings import current
 from tasks.storage import job_log
 from tasks.storage.job_log import Waiter
 from webapp.fields import Count, Cursor, Key, Time, one_of
@@ -18,7 +19,7 @@ from webapp.markup import words
 from webapp.markup.filters import iso, short_address
 from webapp.markup.labels import JOB_KINDS
 from webapp.markup.words import outcome, sentence
-from webapp.security.access import Viewer
+from webapp.security.access import Viewer, viewer
 
 TIER_NAMES = {tier: name for name, tier in priority.TIERS.items()}
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
@@ -106,9 +107,10 @@ def visible_jobs(rows: Sequence[Row], reader: Viewer) -> list[VisibleJob]:
     return [_visible(row, events[row["id"]], waiters[row["id"]], reader) for row in rows]
 
 
-def visible_job(job_id: str, reader: Viewer) -> VisibleJob:
-    """Return one job as this reader may see it. Raises NotFound."""
-    return visible_jobs([job_log.job(job_id)], reader)[0]
+def visible_job(job_id: str, *keys: str) -> VisibleJob:
+    """Return one job as the reader may see it; `keys` are analyses that the path names. Raises NotFound."""
+    row = job_log.job(job_id)
+    return visible_jobs([row], viewer(current(), *keys))[0]
 
 
 def _visible(row: Row, events: Sequence[Row], waiters: Sequence[Waiter], reader: Viewer) -> VisibleJob:

@@ -128,7 +128,7 @@ def _four_stages(
     result: Row | None,
 ) -> list[StageView]:
     """Return the four stages of a page: the job that compares the pairs finds the clusters right after them."""
-    reading, comparing = steps
+    reading, comparing = (step.copy() for step in steps)
     reading["note"] = _reading_note(reading, counts, left_s)
     pairs = result["summary"].get("pairs_total", 0) if result else 0
     if analysis.state in ("syncing", "provisional"):
