@@ -1,18 +1,11 @@
-"""The analysis stage: what it stores, in a thread and in a process of its own, and how it ends when nobody wants it."""
+"""Building a result: the stored measures against plain computations, its evidence, and cancelled comparisons."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import pickle
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,16 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import NotFound
-from tasks.jobs import claims, executor, waiters
+from tasks.jobs import executor, waiters
 from tasks.measures import behaviour, chance, timing
 from tasks.measures.matching import Trades
-from tasks.measures.trades import Movement
 from tasks.pipeline import (
-    analysis_process,
-    behaviour_process,
-    build_result,
-    child_process,
-    compare,
     evidence,
     load,
     result_summary,
@@ -39,7 +26,6 @@ from tasks.pipeline import (
 )
 from tasks.pipeline import start as pipeline_start
 from tasks.pipeline.analysis_input import AnalysisInput
-from tasks.settings import configure, current
 from tasks.storage import analyses, database, pairs, results, tokens, trades
 from tasks.storage import wallets as storage_wallets
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
@@ -49,42 +35,21 @@ from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Movement as MovementRow
 from tasks.storage.models.wallets import RateObservation, Wallet
 from tests.conftest import both_databases
-from tests.support import servers
-from tests.support.synced import START_AT, Made, begin, complete, job_of, sync
+from tests.support.synced import (
+    START_AT,
+    History,
+    TradeSpec,
+    begin,
+    complete,
+    crowd,
+    job_of,
+    rows_of,
+    stored_state,
+    sync,
+)
 from tests.support.trade_density import trade_densities
 
 pytestmark = pytest.mark.usefixtures("records")
-POPULAR = [f"mint {n:03d}" for n in range(120)]
-History = dict[str, list[Movement]]
-
-
-def trade_at_random(luck: random.Random, mints: int) -> list[Made]:
-    chosen = luck.sample(POPULAR, mints)
-    return [
-        Made(luck.randrange(10**6), mint, luck.choice(["buy", "buy", "sell"]), sol=luck.uniform(0.1, 5))
-        for mint in chosen + luck.choices(chosen, k=mints)
-    ]
-
-
-def crowd(strangers: int = 36, seed: int = 1) -> History:
-    """Strangers, and a leader whose four followers buy the same rare tokens 10 s to 40 s later for as much.
-
-    The first eight strangers come to these tokens too, days later.
-    """
-    luck = random.Random(seed)
-    history = {f"stranger {n:02d}": trade_at_random(luck, 8) for n in range(strangers)}
-    for number, made in enumerate(list(history.values())[:8]):
-        made.append(Made(900_000, f"rare {number}"))
-    lead = [Made(1_000 + 50_000 * n, f"rare {n}", sol=1.0 + n) for n in range(8)]
-    history["leader"] = lead
-    for lag in (10, 20, 30, 40):
-        history[f"follower {lag}"] = [dataclasses.replace(one, second=one.second + lag) for one in lead]
-    holding = {"leader": {"rare 0": 5}, "follower 10": {}, "follower 20": {}}
-    return {address: sync(address, made, holding.get(address)) for address, made in history.items()}
-
-
-def rows_of(analysis: Analysis) -> list[dict[str, Any]]:
-    return list(pairs.stream(analysis.result_id))
 
 
 def by_name(analysis: Analysis) -> dict[tuple[str, str], dict[str, Any]]:
@@ -178,7 +143,7 @@ def test_the_followers_are_one_cluster_and_lie_together_on_the_map() -> None:
     assert result["missing"] == []
 
 
-def test_the_behaviour_of_each_wallet_is_kept() -> None:
+def test_the_behaviour_of_each_wallet_is_stored() -> None:
     history = crowd(strangers=3)
     analysis = complete(list(history))
     for position, (address, _) in results.addresses(analysis.id).items():
@@ -197,8 +162,8 @@ def test_the_behaviour_of_each_wallet_is_kept() -> None:
 
 
 def test_what_is_held_is_valued_at_the_price_known() -> None:
-    sync("a", [Made(1, "m", sol=2.0, amount=10**6), Made(2, "n", sol=1.0)], {"m": 10**6})
-    sync("b", [Made(1, "m")])
+    sync("a", [TradeSpec(1, "m", sol=2.0, amount=10**6), TradeSpec(2, "n", sol=1.0)], {"m": 10**6})
+    sync("b", [TradeSpec(1, "m")])
     ids = tokens.mint_ids(["m", "n"])
     Token.update(price_usd=600.0, decimals=6).where(Token.id == ids["m"]).execute()
     observe(usd=200)
@@ -229,15 +194,15 @@ def test_fewer_than_thirty_wallets_leave_chance_unknown_and_say_so() -> None:
 def test_the_background_is_every_wallet_ever_synced_under_the_same_window_and_exclusions() -> None:
     history = crowd(strangers=36)
     few = [name for name in history if not name.startswith("stranger")]
-    sync("only transfers", [Made(1, "mint 000", side="in")])
-    sync("only excluded", [Made(1, "money")])
-    sync("other", [Made(1, "mint 000"), Made(2, "money")])
+    sync("only transfers", [TradeSpec(1, "mint 000", side="in")])
+    sync("only excluded", [TradeSpec(1, "money")])
+    sync("other", [TradeSpec(1, "mint 000"), TradeSpec(2, "money")])
     analysis = complete(few, exclude=("money",))
     told = results.result(analysis.result_id)["background"]
     assert told["wallets"] == 42
     seen = {one.mint for made in history.values() for one in made} | {"mint 000"}
     assert told == {"wallets": 42, "mints": len(seen), "reason": None}
-    assert_chance_of(few, history | {"other": [Made(1, "mint 000").movement(0)]}, by_name(analysis))
+    assert_chance_of(few, history | {"other": [TradeSpec(1, "mint 000").movement(0)]}, by_name(analysis))
 
 
 def assert_chance_of(few: list[str], history: History, found: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -252,21 +217,12 @@ def assert_chance_of(few: list[str], history: History, found: dict[tuple[str, st
 def test_a_complete_analysis_stays_as_it_is_when_others_sync() -> None:
     history = crowd()
     analysis = complete(list(history))
-    before = everything(analysis)
-    sync("leader", [Made(5, "new"), Made(6, "rare 0", "sell")])
-    sync("another", [Made(1_000 + 50_000 * n, f"rare {n}") for n in range(8)])
-    assert everything(Analysis.get_by_id(analysis.id)) == before
+    before = stored_state(analysis)
+    sync("leader", [TradeSpec(5, "new"), TradeSpec(6, "rare 0", "sell")])
+    sync("another", [TradeSpec(1_000 + 50_000 * n, f"rare {n}") for n in range(8)])
+    assert stored_state(Analysis.get_by_id(analysis.id)) == before
     again = complete(list(history))
-    assert everything(again) != before
-
-
-def everything(analysis: Analysis) -> Any:
-    row = results.result(analysis.result_id)
-    kept = {name: row[name] for name in results.JSON_FIELDS}
-    wallets = {position: results.behaviour(row["id"], position) for position in results.wallets(row["id"])}
-    found = [{name: one[name] for name in one if name != "result_id"} for one in rows_of(analysis)]
-    proof = evidence.pair_of(analysis, *(analyses.wallet(analysis.id, name) for name in ("follower 10", "leader")))
-    return kept, wallets, found, {name: proof[name] for name in ("matches", "for", "against")}
+    assert stored_state(again) != before
 
 
 def test_the_proof_of_a_pair_lists_its_matches_and_says_its_insights() -> None:
@@ -283,15 +239,16 @@ def test_the_proof_of_a_pair_lists_its_matches_and_says_its_insights() -> None:
         assert match["side"] == "buy"
     assert [one["insight"] for one in proof["for"]] == proof["insights"]
     assert any("first in 8 of 8" in one["text"] for one in proof["for"])
-    assert proof["against"] == [], "they share everything, and beyond chance"
+    assert proof["against"] == [], "they share stored_state, and beyond chance"
 
 
 def test_the_matches_of_every_pair_are_as_many_as_were_counted() -> None:
-    luck = random.Random(3)
+    rng = random.Random(3)
     names = [f"w{n}" for n in range(5)]
     for name in names:
         sync(
-            name, [Made(luck.randrange(300), f"m{luck.randrange(4)}", luck.choice(["buy", "sell"])) for _ in range(25)]
+            name,
+            [TradeSpec(rng.randrange(300), f"m{rng.randrange(4)}", rng.choice(["buy", "sell"])) for _ in range(25)],
         )
     analysis = complete(names, timing_window_s=10)
     seen = 0
@@ -325,7 +282,7 @@ def test_a_provisional_result_has_the_base_measures_alone_and_says_what_is_missi
     assert (proof["matches"], proof["for"]) == ([], [])
 
 
-def test_wallets_that_failed_or_were_cut_are_named_as_missing() -> None:
+def test_failed_and_truncated_wallets_are_counted_as_missing() -> None:
     history = crowd(strangers=3)
     analysis = begin(list(history))
     w = AnalysisWallet
@@ -343,7 +300,7 @@ def test_wallets_that_failed_or_were_cut_are_named_as_missing() -> None:
 
 
 def test_a_rerun_says_of_a_wallet_that_was_never_read_what_to_do() -> None:
-    sync("read", [Made(1, "m")])
+    sync("read", [TradeSpec(1, "m")])
     analysis = begin(["read", "never read"])
     Wallet.update(state=None).where(Wallet.address == "never read").execute()
     workflow.cancel(analysis)
@@ -356,12 +313,12 @@ def test_a_rerun_says_of_a_wallet_that_was_never_read_what_to_do() -> None:
     assert "Retry" in analyses.NEVER_READ
 
 
-def test_a_window_leaves_out_trades_of_everybody() -> None:
+def test_a_window_leaves_out_trades_of_every_wallet() -> None:
     """The window ends when the analysis is made, long after these trades: only what is younger than it counts."""
     now = int(database.now_s()) - START_AT
     for number in range(35):
-        sync(f"wallet {number}", [Made(now - 100, f"m{number % 5}"), Made(now - 10 * 86_400, "old")])
-    sync("asleep", [Made(now - 10 * 86_400, "old")])
+        sync(f"wallet {number}", [TradeSpec(now - 100, f"m{number % 5}"), TradeSpec(now - 10 * 86_400, "old")])
+    sync("asleep", [TradeSpec(now - 10 * 86_400, "old")])
     analysis = complete([f"wallet {number}" for number in range(4)], window_days=3.0)
     assert results.result(analysis.result_id)["background"] == {"wallets": 35, "mints": 5, "reason": None}
     told = results.behaviour(analysis.result_id, 0)
@@ -369,8 +326,8 @@ def test_a_window_leaves_out_trades_of_everybody() -> None:
 
 
 def test_rows_of_an_unfinished_sync_and_above_a_hole_are_not_seen() -> None:
-    sync("a", [Made(10, "seen"), Made(1, "below the hole")])
-    sync("b", [Made(10, "seen")])
+    sync("a", [TradeSpec(10, "seen"), TradeSpec(1, "below the hole")])
+    sync("b", [TradeSpec(10, "seen")])
     wallet = Wallet.get(Wallet.address == "a")
     Wallet.update(oldest_slot=20).where(Wallet.id == wallet.id).execute()
     mint = tokens.ensure_mints({"unfinished": 6})["unfinished"]
@@ -392,18 +349,9 @@ def test_signatures_are_ranked_as_strings(signatures: list[str]) -> None:
     assert ranks == [sorted(signatures).index(one) for one in signatures]
 
 
-def test_books_kept_beside_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    history = crowd()
-    here = complete(list(history))
-    monkeypatch.setattr(load, "PROCESS_FROM_TRADES", 0)
-    there = complete(list(history))
-    assert there.state == "complete"
-    assert everything(there)[1] == everything(here)[1]
-
-
 @both_databases
-def test_the_days_of_trades_in_dollars_are_told_once_each() -> None:
-    sync("a", [Made(second, "m") for second in (0, 5, 86_400, 86_500, 400_000)])
+def test_days_of_trades_in_dollars_are_listed_once_each() -> None:
+    sync("a", [TradeSpec(second, "m") for second in (0, 5, 86_400, 86_500, 400_000)])
     MovementRow.update(quote="USDC").where(MovementRow.slot < 400_000).execute()
     wallet = Wallet.get(Wallet.address == "a")
     assert storage_wallets.days_quoted_in_usd([wallet.id]) == [START_AT // 86_400, START_AT // 86_400 + 1]
@@ -420,13 +368,13 @@ def test_wallets_are_read_in_parts_of_about_so_many_rows(monkeypatch: pytest.Mon
 @both_databases
 def test_what_is_read_in_many_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd()
-    sync("other", [Made(1, "mint 000"), Made(2, "rare 0")])
-    sync("another", [Made(4, "mint 000"), Made(1_010, "rare 0"), Made(9, "elsewhere")])
+    sync("other", [TradeSpec(1, "mint 000"), TradeSpec(2, "rare 0")])
+    sync("another", [TradeSpec(4, "mint 000"), TradeSpec(1_010, "rare 0"), TradeSpec(9, "elsewhere")])
     few = [name for name in history if name != "stranger 20"]
     whole = complete(few)
     monkeypatch.setattr(trades, "ROWS_PER_READ", 20)
     monkeypatch.setattr(load, "TRADES_PER_COUNT", 30)
-    assert everything(complete(few)) == everything(whole)
+    assert stored_state(complete(few)) == stored_state(whole)
 
 
 def test_numbers_beyond_32_bits_are_kept_whole() -> None:
@@ -435,80 +383,11 @@ def test_numbers_beyond_32_bits_are_kept_whole() -> None:
     names = ["early 1", "early 2", "far 1", "far 2"]
     for name in names:
         start, lag = (far if name.startswith("far") else 0), (7 if name.endswith("2") else 0)
-        sync(name, [Made(start + lag + 1_000 * n, f"{name[:3]} {n}") for n in range(3)])
+        sync(name, [TradeSpec(start + lag + 1_000 * n, f"{name[:3]} {n}") for n in range(3)])
     found = by_name(complete(names))
     for kind in ("early", "far"):
         row = found[f"{kind} 1", f"{kind} 2"]
         assert (row["matched"], row["median_lag_s"], row["leader"], row["lead_share"]) == (3, 7, 1, 1.0)
-
-
-def test_books_that_are_lost_are_an_error_and_leave_no_process() -> None:
-    page = behaviour_process.BehaviourBatch([[]] * 8, [0], [None], [{}])
-    with behaviour_process.ProcessWorker() as kept:
-        kept.submit(page)
-        kept.child.process.kill()
-        kept.child.process.wait()
-        kept.submit(page)
-        with pytest.raises(RuntimeError):
-            kept.results()
-    with behaviour_process.ProcessWorker() as kept, contextlib.suppress(ZeroDivisionError):
-        raise ZeroDivisionError
-    assert kept.child.process.returncode == -signal.SIGKILL
-
-
-# In a process of its own -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def apart(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call it to have every analysis computed in a process of its own."""
-
-    def use() -> None:
-        monkeypatch.setattr(compare, "INLINE_WALLETS", 0)
-        configure(dataclasses.replace(current(), database_url=database_url))
-
-    return use
-
-
-@both_databases
-def test_a_process_of_its_own_stores_the_same(apart: Callable[[], None], caplog: pytest.LogCaptureFixture) -> None:
-    history = crowd()
-    here = complete(list(history))
-    apart()
-    with caplog.at_level("INFO", logger="walletkin.jobs"):
-        there = complete(list(history))
-    assert there.state == "complete"
-    assert there.result_id != here.result_id
-    assert everything(there) == everything(here)
-    assert "peak memory" in caplog.text
-    assert job_of(there).done == job_of(there).total
-
-
-def test_more_wallets_than_all_pairs_are_kept_of_keep_what_chance_does_not_explain(apart: Callable[[], None]) -> None:
-    """Two wallets share 14 rare mints, but no capital to speak of, and each has 60 others with the same capital."""
-    apart()
-    luck = random.Random(4)
-    pool, rare = [f"mint {n}" for n in range(600)], [Made(n, f"rare {n}", sol=1e-6) for n in range(14)]
-    heavy = [[Made(n, f"{side} {n}", sol=100.0) for n in range(3)] for side in ("left", "right")]
-    names = [f"wallet {n:03d}" for n in range(505)]
-    for number, name in enumerate(names):
-        if number < 2:
-            made = heavy[number] + rare
-        elif number < 122:
-            made = heavy[number % 2] + [Made(9, mint) for mint in luck.sample(pool, 5)]
-        else:
-            made = [Made(9, mint) for mint in luck.sample(pool, 20)]
-        sync(name, made)
-    analysis = complete(names)
-    summary = results.result(analysis.result_id)["summary"]
-    assert summary["pairs_kept"] < summary["pairs_total"] == 505 * 504 // 2
-    special = pairs.pair(analysis.result_id, 0, 1)
-    assert special["overall"] < 0.34
-    assert special["q_value"] < 0.01
-    assert pairs.count(analysis.result_id, position=0, least=special["overall"]) > 50
-    assert Pair.select().where(Pair.result_id == analysis.result_id).count() == summary["pairs_kept"]
-    strange = Pair.select().where(Pair.overall < special["overall"], Pair.q_value >= 0.01, Pair.wallet_a == 0)
-    assert strange.count() == 0
 
 
 @both_databases
@@ -524,7 +403,7 @@ def test_cancelling_between_storing_and_showing_leaves_the_proof_of_what_is_show
     executor.run(final.id)
     before = proof_of(analysis)
     assert Analysis.get_by_id(analysis.id).result_id == 1
-    sync("leader", [Made(5, "new"), Made(6, "rare 0", "sell")])
+    sync("leader", [TradeSpec(5, "new"), TradeSpec(6, "rare 0", "sell")])
     AnalysisWallet.update(state="synced").execute()
     with database.write():
         (job_id,) = workflow.advance(analysis.id)
@@ -548,25 +427,7 @@ def proof_of(analysis: Analysis) -> Any:
     return dataclasses.asdict(evidence.capital_audit(shown, wallet)), counts
 
 
-def order_of(analysis: Analysis) -> AnalysisInput:
-    claim = claims.claim_job(job_of(analysis).id)
-    assert claim is not None
-    return compare._input(claim, analysis)
-
-
-def test_a_process_whose_job_is_cancelled_is_ended(apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    history = crowd(strangers=3)
-    apart()
-    analysis = begin(list(history))
-    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
-    order = order_of(analysis)
-    waiters.cancel(order.claim.job_id)
-    with pytest.raises(claims.LostClaim):
-        analysis_process.run(order, current())
-    assert Pair.select().count() == 0
-
-
-def test_what_a_cancelled_computation_stored_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_of_a_cancelled_comparison_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     history = crowd(strangers=3)
     analysis = begin(list(history))
     tell = result_summary.summary
@@ -580,124 +441,3 @@ def test_what_a_cancelled_computation_stored_is_dropped(monkeypatch: pytest.Monk
     for model in (Pair, PairOrder, Allocation, ResultWallet, ResultCluster):
         assert model.select().count() == 0, model
     assert [row.dropped for row in Result.select()] == [True]
-
-
-def test_an_error_in_the_process_is_the_jobs_error(apart: Callable[[], None]) -> None:
-    history = crowd(strangers=3)
-    apart()
-    analysis = begin(list(history))
-    order = order_of(analysis)
-    for read, kind in ((order.wallets, analysis_process.ChildCrashed), ([], analysis_process.ChildCrashed)):
-        bad = dataclasses.replace(order, analysis_id=0, wallets=read)
-        with pytest.raises(kind, match="AnalysisDoesNotExist"):
-            analysis_process.run(bad, current())
-
-
-@pytest.mark.parametrize(
-    ("number", "error"),
-    [(signal.SIGKILL, analysis_process.ChildCrashed), (signal.SIGTERM, claims.LostClaim)],
-    ids=["killed is an error", "told to stop is no attempt"],
-)
-def test_a_process_that_ends_early(
-    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
-) -> None:
-    history = crowd(strangers=3)
-    apart()
-    order = order_of(begin(list(history)))
-    at_each_look(monkeypatch, lambda process: process.send_signal(number))
-    with pytest.raises(error):
-        analysis_process.run(order, current())
-
-
-def at_each_look(monkeypatch: pytest.MonkeyPatch, do: Callable[[subprocess.Popen[bytes]], None]) -> None:
-    """Do something to the processes that are started, whenever their job is looked after."""
-    started: list[subprocess.Popen[bytes]] = []
-    start, look = subprocess.Popen, analysis_process._check
-
-    def note(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        started.append(start(*arguments, **options))
-        return started[-1]
-
-    def look_and_do(claim: claims.Claim) -> None:
-        look(claim)
-        for process in started:
-            do(process)
-
-    monkeypatch.setattr(child_process.subprocess, "Popen", note)
-    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
-    monkeypatch.setattr(analysis_process, "_check", look_and_do)
-
-
-def test_a_process_that_hangs_is_ended_and_its_job_tried_again(
-    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = crowd(strangers=3)
-    apart()
-    analysis = begin(list(history))
-    at_each_look(monkeypatch, lambda process: process.send_signal(signal.SIGSTOP))
-    monkeypatch.setattr(analysis_process, "SILENT_S", 0.3)
-    executor.run(job_of(analysis).id)
-    job = job_of(analysis)
-    assert (job.state, job.attempts, job.claim_token) == ("queued", 1, None)
-    assert job.error == "The comparison made no progress for 0 minutes and was stopped."
-    assert [row.dropped for row in Result.select()] == [True]
-
-
-def test_a_process_that_takes_step_after_step_is_left_alone(
-    apart: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = crowd(strangers=3)
-    apart()
-    heard = []
-    monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
-    watch = analysis_process._wait
-
-    def watched(process: child_process.ChildProcess, claim: claims.Claim) -> dict[str, Any]:
-        answer = watch(process, claim)
-        heard.extend(process.received())
-        return answer
-
-    monkeypatch.setattr(analysis_process, "_wait", watched)
-    assert complete(list(history)).state == "complete"
-    assert len(heard) > 5
-    assert heard[:-1] == [None] * (len(heard) - 1)
-
-
-@pytest.mark.parametrize("limit", ["INLINE_WALLETS", "INLINE_TRADES"])
-def test_many_wallets_or_many_trades_are_computed_apart(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    history = crowd(strangers=3)
-    ran: list[int] = []
-    monkeypatch.setattr(
-        analysis_process, "run", lambda order, _: ran.append(len(order.wallets)) or build_result.build(order)
-    )
-    monkeypatch.setattr(compare, limit, 8 if limit == "INLINE_WALLETS" else sum(map(len, history.values())))
-    complete(list(history))
-    assert ran == []
-    monkeypatch.setattr(compare, limit, getattr(compare, limit) - 1)
-    complete(list(history))
-    assert ran == [8]
-
-
-def test_the_process_ends_when_its_parent_is_gone(apart: Callable[[], None]) -> None:
-    apart()
-    luck = random.Random(5)
-    names = [f"wallet {n:03d}" for n in range(60)]
-    for name in names:
-        sync(name, trade_at_random(luck, 60))
-    order = order_of(begin(names))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.pipeline.analysis_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=servers.ROOT,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    pickle.dump((current(), order), process.stdin)
-    process.stdin.close()
-    end = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
-    assert process.returncode == 1
-    assert b"peak_mb" not in process.stdout.read()
-    process.stdout.close()
