@@ -78,7 +78,7 @@ def retry_wallet(analysis: Analysis, address: str, *, key: str, sync_ttl_s: floa
     """Retry a failed or partial wallet; return the analysis that will show it, as `retry_wallets` does."""
     wallet = analyses.wallet(analysis.id, address)
     if wallet.state not in ("failed", "partial"):
-        raise Conflict("This wallet was read without error; there is nothing to try again.")
+        raise Conflict("This wallet was read without error; there is nothing to retry.")
     return retry_wallets(analysis, {address: wallet.wallet_id}, key=key, sync_ttl_s=sync_ttl_s)
 
 
@@ -89,9 +89,7 @@ def retry_wallets(analysis: Analysis, wallet_ids: Mapping[str, int], *, key: str
     changes. Raises Conflict without wallets.
     """
     if not wallet_ids:
-        raise Conflict(
-            "Nothing to try again: every wallet was read without error, or is refused by the RPC service for good."
-        )
+        raise Conflict("Nothing to retry: every wallet was read without error, or the RPC service rejects its address.")
     job_ids: list[str] = []
     with database.write():
         locked = sql.for_update(Analysis.select().where(Analysis.id == analysis.id)).get()
@@ -114,7 +112,7 @@ def rerun(
     Syncs nothing. Raises Conflict while the analysis runs.
     """
     if analysis.state in analyses.LIVE:
-        raise Conflict("This analysis is still running; it can be run again when it has ended.")
+        raise Conflict("This analysis is still running; run it again when it has ended.")
     new = dataclasses.replace(
         copy_of(analysis, key), parameters=parameters, owner=owner, idempotency_key=idempotency_key
     )

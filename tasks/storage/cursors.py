@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from tasks.errors import InputError
 
+INVALID = "Invalid `after` cursor. Start again from the first page."
+
 
 def encode_cursor(values: Sequence[int]) -> str:
     """Return a cursor of these values, safe in a URL."""
@@ -23,5 +25,5 @@ def decode_cursor(text: str, length: int) -> list[int]:
         values = None
     valid = isinstance(values, list) and all(type(value) is int and 0 <= value < 2**53 for value in values)
     if not valid or len(values) != length:
-        raise InputError("The page mark `after` is not one of ours; start again from the first page.")
+        raise InputError(INVALID)
     return list(values)

@@ -11,7 +11,7 @@ from typing import Any
 from peewee import JOIN, chunked, fn
 
 from tasks.errors import InputError, NotFound
-from tasks.storage import sql
+from tasks.storage import cursors, sql
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job, JobAnalysis, JobEvent
 
@@ -90,7 +90,7 @@ def _narrowed(query: Any, kind: str | None, analysis: str | None) -> Any:
 def _read_cursor(text: str) -> tuple[float, str]:
     found = _CURSOR.fullmatch(text)
     if found is None:
-        raise InputError("The page mark `after` is not one of ours; start again from the first page.")
+        raise InputError(cursors.INVALID)
     return float(found[1]), found[2]
 
 

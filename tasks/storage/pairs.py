@@ -36,7 +36,7 @@ READ = f"SELECT {sql.columns(FIELDS)} FROM pair WHERE result_id = ? AND"
 CHUNK = 10_000
 MOST_CHUNKS = 2**31 - 1
 PAIRS_A_READ = 2_000
-DELETED = "The result was replaced and deleted while it was read; ask again for the newer one."
+DELETED = "The result was replaced during the download. Request the newer one."
 EDGES = "edges"
 Numbers = NDArray[Any]
 """Pair numbers; in the database little-endian of 32 bits."""
@@ -252,9 +252,7 @@ def page(
 def _start(after: str, result_id: int, filters: Mapping[str, Any]) -> int:
     start, of_result, checksum = decode_cursor(after, 3)
     if of_result != result_id or checksum != _checksum(filters):
-        raise Outdated(
-            "The page mark `after` belongs to another result or to other filters; start again from the first page."
-        )
+        raise Outdated("The `after` cursor is of another result or other filters. Start again from the first page.")
     return start
 
 

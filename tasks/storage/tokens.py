@@ -17,7 +17,7 @@ from tasks.storage.models.tokens import Token
 CHUNK = 500
 NO_MINT = 0  # the mint id of a row without a token, such as a failed transaction
 SORTS = ("wallets", "spent_sol")
-REPLACED = "The list was replaced by a newer one; start again from its first page."
+REPLACED = "The list was replaced by a newer one. Start again from the first page."
 
 
 def ensure_mints(mints: Mapping[str, int | None]) -> dict[str, int]:
