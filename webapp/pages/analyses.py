@@ -116,7 +116,7 @@ def accepted(created: start.Created) -> Response:
 def show_json(key: str) -> Response:
     """Give an analysis as JSON."""
     analysis = analysis_of(key)
-    result = analyses.shown_result(analysis)
+    result = analyses.result_or_none(analysis)
     clusters = results.clusters(analysis, result) if result else []
     insights = results.insights(analysis, result) if result else []
     return json_response(analyses.analysis(analysis, result, wallet_rows(analysis), clusters, insights))
@@ -131,7 +131,7 @@ def show(key: str) -> Response:
 def show_page(analysis: Analysis, change: rerun.Change | None = None, status: int = 200) -> Response:
     """Return the page of an analysis, with the form to run it again as it was sent when that could not be done."""
     key = analysis.key
-    result = analyses.shown_result(analysis)
+    result = analyses.result_or_none(analysis)
     shown = wallet_lists.first_wallets(analysis.id, WALLETS_SHOWN)
     wallets = list(wallet_views(analysis, shown).values())
     return render_page(

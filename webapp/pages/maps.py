@@ -53,7 +53,7 @@ def places(key: str) -> Response:
     """Show where the wallets lie, with the table of the same."""
     analysis = analysis_of(key)
     asked = _asked(PLACE_SORTS, "cluster")
-    result = analyses.shown_result(analysis)
+    result = analyses.result_or_none(analysis)
     view = places_view(analysis, result, *asked) if result else None
     return _page("places", "Projection of capital", analysis, result, view)
 
@@ -63,7 +63,7 @@ def heat(key: str) -> Response:
     """Show how alike the closest wallets are, with the table of the same."""
     analysis = analysis_of(key)
     asked = _asked(SCORE_SORTS, "-overall")
-    result = analyses.shown_result(analysis)
+    result = analyses.result_or_none(analysis)
     view = heat_view(analysis, result, *asked) if result else None
     return _page("heat", "Heat map of overall score", analysis, result, view)
 

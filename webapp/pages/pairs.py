@@ -14,7 +14,7 @@ from tasks.storage.models.analyses import Analysis
 from tasks.storage.results import addresses
 from webapp.exports import csv_export
 from webapp.pages import analysis_of, json_response, render_page
-from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.presenters.analyses import analysis_view, result_or_none, result_view
 from webapp.presenters.pair_list import PairFilters, card, read_filters, read_page
 from webapp.presenters.pairs import Pairs, pair
 from webapp.presenters.provenance import provenance
@@ -44,7 +44,7 @@ def index_json(key: str) -> Response:
 def index(key: str) -> Response:
     """Show the list of pairs; htmx gets its rows, or as `pairs-card` the whole card."""
     analysis = analysis_of(key)
-    result = shown_result(analysis)
+    result = result_or_none(analysis)
     return render_page(
         "pairs",
         "rows",

@@ -11,7 +11,7 @@ from webapp.middleware import micro_cache
 from webapp.pages import analyses, analysis_of, json_response, render_page
 from webapp.pages.analyses import bp
 from webapp.presenters import progress
-from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.presenters.analyses import analysis_view, result_or_none, result_view
 
 
 @bp.get("/analyses/<key:key>/progress.json", endpoint="progress_json")
@@ -36,7 +36,7 @@ def show(key: str) -> Response:
 
 
 def _page(analysis: Analysis) -> Response:
-    result = shown_result(analysis)
+    result = result_or_none(analysis)
     return render_page(
         "progress",
         "progress",

@@ -14,7 +14,7 @@ from webapp.forms import query
 from webapp.pages import analysis_of, json_response, render_page
 from webapp.pages.analyses import bp
 from webapp.presenters import enrichment, tokens
-from webapp.presenters.analyses import analysis_view, result_view, shown_result
+from webapp.presenters.analyses import analysis_view, result_or_none, result_view
 from webapp.urls import page_url
 
 LIMIT, MOST = 50, 200
@@ -25,7 +25,7 @@ HEADS = (("wallets", "Wallets"), ("spent_sol", "Spent SOL"))
 def all_tokens(key: str) -> Response:
     """Show a page of the tokens."""
     analysis = analysis_of(key)
-    result = shown_result(analysis)
+    result = result_or_none(analysis)
     sort, rows, after = _requested(result)
     return render_page(
         "token_list",
@@ -45,7 +45,7 @@ def all_tokens(key: str) -> Response:
 @bp.get("/analyses/<key:key>/tokens.json")
 def all_tokens_json(key: str) -> Response:
     """Give a page of the tokens as JSON."""
-    _, rows, after = _requested(shown_result(analysis_of(key)))
+    _, rows, after = _requested(result_or_none(analysis_of(key)))
     known = tokens.tokens_by_mint(row["mint"] for row in rows)
     found = [pick(tokens.AnalysisToken, {**row, "token": known[row["mint"]]}) for row in rows]
     page: tokens.AnalysisTokens = {"tokens": found, "next": after}

@@ -25,7 +25,7 @@ from webapp.forms import query
 from webapp.pages import analysis_of, json_response, render_page, see_other
 from webapp.polling import htmx_headers
 from webapp.presenters import behaviour, results, tokens, wallet_table, wallets
-from webapp.presenters.analyses import Started, analysis_view, result_view, shown_result
+from webapp.presenters.analyses import Started, analysis_view, result_or_none, result_view
 from webapp.presenters.pairs import PairView, pair_views
 from webapp.presenters.provenance import provenance
 from webapp.urls import back_to, page_url
@@ -48,7 +48,7 @@ def _found(key: str, address: str) -> tuple[Analysis, AnalysisWallet]:
 def index(key: str) -> Response:
     """Show all wallets of an analysis, a part at a time: sorted, and narrowed by state, cluster, label or address."""
     analysis = analysis_of(key)
-    result = shown_result(analysis)
+    result = result_or_none(analysis)
     return render_page(
         "wallets",
         "wallets_card",

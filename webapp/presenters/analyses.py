@@ -150,8 +150,8 @@ class AnalysisView(TypedDict):
     cut: int
 
 
-def shown_result(analysis: Analysis) -> Row | None:
-    """Return the result that readers see, None while there is none."""
+def result_or_none(analysis: Analysis) -> Row | None:
+    """Return `evidence.shown_result`, the one way to read a shown result, or None without one."""
     return evidence.shown_result(analysis) if analysis.result_id is not None else None
 
 
