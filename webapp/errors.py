@@ -1,6 +1,6 @@
-"""How errors reach a reader: each kind has its status and code, told as JSON, as a page, or to htmx as its block.
+"""Errors as JSON, as a page, or for htmx as its block; each kind has a status and a code.
 
-What went wrong inside is logged, never shown.
+Internal details are logged, never shown.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ CODES = {
 }
 MESSAGES = {
     400: "The request could not be understood.",
-    403: "This is not yours to see or to change.",
-    404: "There is no such page.",
-    405: "This address does not take this kind of request.",
-    413: "That is more than 2.5 MB. 10,000 labelled wallets fit into it; send fewer at a time.",
-    429: "Too many requests at once; wait a moment and try again.",
-    500: "Something went wrong here. The operator's log has the details.",
-    503: "The database does not answer just now; try again in a moment.",
+    403: "You do not have access to this.",
+    404: "Page not found.",
+    405: "This address does not support this method.",
+    413: "The request is larger than 2.5 MB, which holds 10,000 labelled wallets. Send fewer at a time.",
+    429: "Too many requests. Wait a moment and try again.",
+    500: "Something went wrong. The operator's log has the details.",
+    503: "The database is not responding. Try again in a moment.",
 }
 HINTS = {
-    404: "Check the link.",
-    413: "A list of addresses, one on each line, is the smallest form.",
-    429: "Nothing you sent is lost: go back, and try again later.",
-    500: "Nothing you sent is lost: go back and try again.",
-    503: "Nothing you sent is lost: go back and try again.",
+    404: "Check the address.",
+    413: "A plain list of addresses, one a line, is smallest.",
+    429: "Your input is not lost: go back and try again later.",
+    500: "Your input is not lost: go back and try again.",
+    503: "Your input is not lost: go back and try again.",
 }
 DATABASE_BACK_S = 3
 STALE_FORM = "This form is out of date. Reload the page and send it again."
@@ -74,9 +74,9 @@ class Error(TypedDict):
 
 
 class Problem(WalletkinError):
-    """What a request did wrong, with the status and code to answer and maybe a list of details.
+    """A refused request: status, code, message and optionally details.
 
-    `retry_after_s` is told in the header of that name: so many seconds later the same request may be let in.
+    `retry_after_s` is sent as the header Retry-After.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Problem(WalletkinError):
 
 
 def wants_json() -> bool:
-    """Whether the request is to be answered with JSON: by its path, its body or what it accepts."""
+    """Whether to answer with JSON: by path, body or Accept header."""
     if request.path.endswith((".json", "/healthz", "/readyz")) or request.mimetype == "application/json":
         return True
     return request.accept_mimetypes.best_match(("text/html", "application/json")) == "application/json"
 
 
 def register(app: Flask) -> None:
-    """Answer every kind of error."""
+    """Register a handler for every kind of error."""
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(InputError, _input_error)
     app.register_error_handler(NotFound, _not_found)
@@ -128,13 +128,13 @@ def _input_error(error: InputError) -> Response:
 
 
 def _not_found(error: NotFound) -> Response:
-    """Answer 404; a poll, which would go on asking after an error, is ended and shown the same."""
+    """Answer 404; a poll, which would go on after an error, is stopped."""
     response = answer(404, error.code, str(error))
     return polling.stop_with_error(response) if polling.is_poll() else response
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Answer what Flask refuses; redirects and ready answers pass through."""
+    """Answer errors of Flask; redirects and ready responses pass through."""
     if error.response is not None or error.code is None or error.code < 400:
         return make_response(error.get_response())
     if error.code >= 500:
@@ -160,7 +160,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def answer(status: int, code: str, message: str, details: Sequence[Any] = ()) -> Response:
-    """Return the answer to a request that failed, in the form that the request asks for."""
+    """Return the answer to a failed request, as JSON or HTML."""
     if wants_json():
         body: Error = {"error": {"code": code, "message": message, "details": list(details)}}
         response = jsonify(body)

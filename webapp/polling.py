@@ -1,4 +1,4 @@
-"""The polls of htmx: which requests are polls, and how one is told that there is nothing more to ask for."""
+"""The polls of htmx: which requests are polls, and how to stop one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Response, request
 from htmx_flask.requests import HtmxAwareRequest, HtmxHeaders
 
 STOP = 286
-"""The status on which htmx swaps the answer in and asks no more."""
+"""On this status htmx swaps the answer in and stops polling."""
 
 POLLED = ("analyses.progress", "analyses.enrichment", "jobs.activity", "jobs.show", "tokens.show")
 
@@ -19,19 +19,19 @@ def htmx_headers() -> HtmxHeaders:
 
 
 def is_poll() -> bool:
-    """Whether htmx asks for the part of a page that it keeps fresh (not for a whole page, as on going back)."""
+    """Whether htmx polls a part of a page (not loads a whole page, as on going back)."""
     htmx = htmx_headers()
     whole = htmx.boosted or htmx.history_restore_request
     return bool(htmx) and not whole and request.endpoint in POLLED
 
 
 def stop_polling(answer: Response) -> Response:
-    """End the poll with this answer."""
+    """Stop the poll with this answer."""
     answer.status_code = STOP
     return answer
 
 
 def stop_with_error(answer: Response) -> Response:
-    """End the poll of something that is no more: the answer, an error, takes the place of the page's content."""
+    """Stop the poll of something that is gone; otherwise htmx would keep polling. The error replaces the content."""
     answer.headers.update({"HX-Retarget": "#content", "HX-Reswap": "innerHTML", "HX-Reselect": ".error-page"})
     return stop_polling(answer)

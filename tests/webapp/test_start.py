@@ -6,7 +6,7 @@ import pathlib
 
 from flask import Flask, render_template
 
-from webapp import _keep_compiled
+from webapp import _store_compiled
 
 
 def test_compiled_templates_are_kept_for_the_next_start(tmp_path: pathlib.Path) -> None:
@@ -14,7 +14,7 @@ def test_compiled_templates_are_kept_for_the_next_start(tmp_path: pathlib.Path) 
     kept = []
     for _ in range(2):
         app = Flask("other", template_folder=str(tmp_path))
-        _keep_compiled(app, tmp_path / "kept")
+        _store_compiled(app, tmp_path / "kept")
         with app.test_request_context():
             assert render_template("page.html") == "Hello 2"
         kept.append({file.name: file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()})
@@ -25,5 +25,5 @@ def test_compiled_templates_are_kept_for_the_next_start(tmp_path: pathlib.Path) 
 def test_where_nothing_can_be_kept_the_start_goes_on(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     app = Flask("other")
-    _keep_compiled(app, tmp_path / "file" / "templates")
+    _store_compiled(app, tmp_path / "file" / "templates")
     assert app.jinja_env.bytecode_cache is None

@@ -1,7 +1,7 @@
-"""What happens past capacity: so many requests are worked on, some wait for a moment, the rest is refused at once.
+"""Load shedding: a bounded number of requests runs at once, some wait for a moment, the rest gets 503.
 
-The server (Procfile) has more threads than requests are worked on: the others hold those that wait, and refuse quickly
-what is too much. Without that every request would be taken, all would be late, and nobody would know why.
+The server (Procfile) has more threads than run requests: the others hold waiting requests and refuse the rest quickly.
+Otherwise every request would be accepted, and all would be late.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from webapp.middleware import wsgi
 from webapp.middleware.wsgi import Application, BufferedResponse, Environ
 
 WAITING = 12
-"""So many requests may wait for each that is worked on: what comes in while the processor is busy elsewhere for a
-quarter of a second. gunicorn has more threads than that (Procfile: sixteen a place), which refuse the rest.
+"""How many requests may wait for each that runs: what arrives while the processor is busy for a quarter of a second.
+gunicorn has more threads than that (Procfile: sixteen a slot), which refuse the rest.
 """
-PATIENCE_S = 2.0
+WAIT_S = 2.0
 RETRY_AFTER_S = 2
 ALWAYS = ("/healthz", "/readyz", "/metrics")
-"""What tells an operator that there is too much to do must be answered then above all."""
-FULL = "Walletkin has more to answer than it can just now; try again in a moment."
+"""What an operator needs most under overload."""
+FULL = "Walletkin is overloaded. Try again in a moment."
 PAGE = (
     f"<!doctype html><html lang=en><meta charset=utf-8><title>Busy - Walletkin</title><h1>Busy</h1><p>{FULL}</p></html>"
 )
@@ -44,7 +44,7 @@ REFUSAL = (
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Bound what is worked on at once, and answer when the queue of jobs is full."""
+    """Bound how many requests run at once, and answer 503 when the queue of jobs is full."""
     app.wsgi_app = LoadShedder(app.wsgi_app, settings.web_threads)  # type: ignore[method-assign]
     app.register_error_handler(Busy, _busy)
 
@@ -56,18 +56,18 @@ def _busy(error: Busy) -> Response:
 
 
 class LoadShedder:
-    """Lets `places` requests into an application at once, lets twelve times as many wait a second, refuses the others.
+    """Runs `slots` requests at once, lets twelve times as many wait for `wait_s`, refuses the others.
 
-    An answer that is sent bit by bit (a large CSV) leaves its place when it begins, since it goes on as slowly as its
-    reader takes it; of those there are as many again.
+    A streamed answer (a large CSV) frees its slot when it begins, since it is sent as slowly as its reader takes it;
+    there may be as many streams again.
     """
 
-    def __init__(self, inner: Application, places: int, patience_s: float = PATIENCE_S):
+    def __init__(self, inner: Application, slots: int, wait_s: float = WAIT_S):
         self.inner = inner
-        self.patience_s = patience_s
-        self._places = threading.BoundedSemaphore(places)
-        self._waiting = threading.BoundedSemaphore(places * WAITING)
-        self._streams = threading.BoundedSemaphore(places)
+        self.wait_s = wait_s
+        self._slots = threading.BoundedSemaphore(slots)
+        self._waiting = threading.BoundedSemaphore(slots * WAITING)
+        self._streams = threading.BoundedSemaphore(slots)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") in ALWAYS:
@@ -85,22 +85,22 @@ class LoadShedder:
             answer.send(start_response)
             return body
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _enter(self) -> bool:
-        """Take a place, waiting for it a moment where few wait."""
-        if self._places.acquire(blocking=False):
+        """Take a slot, waiting for it unless too many wait."""
+        if self._slots.acquire(blocking=False):
             return True
         if not self._waiting.acquire(blocking=False):
             return False
         try:
-            return self._places.acquire(timeout=self.patience_s)
+            return self._slots.acquire(timeout=self.wait_s)
         finally:
             self._waiting.release()
 
 
 class _Stream:
-    """A body whose place among the streams is free again when it is closed, which servers do in any case."""
+    """A body that frees its slot among the streams when it is closed, which servers always do."""
 
     def __init__(self, body: Iterable[bytes], streams: threading.BoundedSemaphore):
         self._body, self._streams, self._closed = body, streams, False
@@ -116,7 +116,7 @@ class _Stream:
 
 
 def _refuse(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer 503 without the application, in the form that is asked for."""
+    """Answer 503 without the application, as JSON or HTML."""
     metrics.add("refused")
     status = HTTPStatus.SERVICE_UNAVAILABLE
     as_json = environ.get("PATH_INFO", "").endswith(".json") or "json" in (

@@ -7,11 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from tasks.settings import current
 from webapp import assets, errors
+from webapp.context import is_operator
 from webapp.errors import Problem
 from webapp.exports import prometheus
 from webapp.pages import json_response, render_page, see_other
 from webapp.presenters import operations
-from webapp.security import access
 
 bp = Blueprint("operations", __name__)
 
@@ -57,11 +57,6 @@ def enter() -> Response:
     return response
 
 
-def is_operator() -> bool:
-    """Whether whoever asks may see everything."""
-    return access.viewer(current()).sees_all
-
-
 def _refuse_strangers() -> None:
     if not is_operator():
         raise Problem(403, "forbidden", "Only the operator may see this: send the token, or enter it at /operator.")
@@ -69,6 +64,5 @@ def _refuse_strangers() -> None:
 
 def register_files(app: Flask) -> None:
     """Serve htmx out of its installed package, and the icon where browsers ask for it unasked."""
-    app.jinja_env.globals["is_operator"] = is_operator
     app.add_url_rule("/vendor/htmx.min.js", "vendor_htmx", assets.vendor_htmx)
     app.add_url_rule("/favicon.ico", "favicon", assets.favicon)

@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 from flask import Flask, request
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tasks.settings import Settings
 from webapp.errors import Problem
@@ -18,17 +17,13 @@ MAX_PARTS = 1_000
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Set limits, cookie, CSRF protection, host check, proxy handling and headers."""
+    """Set limits, cookie, CSRF protection, host check and headers."""
     app.config.update(_config(settings))
     app.session_interface = CookieSession()
     csrf = MaskedCSRF(app)
     app.before_request(_refuse_nul)
     app.before_request(lambda: refuse_forged(csrf))
     app.after_request(SecurityHeaders(settings, str(app.jinja_env.globals["asset_version"])))
-    if settings.proxy_hops:
-        hops = settings.proxy_hops
-        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
-        app.wsgi_app = proxied  # type: ignore[method-assign]
 
 
 def _config(settings: Settings) -> dict[str, Any]:

@@ -58,14 +58,14 @@ def end(threads: list[threading.Thread]) -> None:
 
 
 def test_who_waits_too_long_is_told_when_to_come_back(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=0.05)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.05)
     threads, answers = ask_beside(gate, 1)
     assert inner.begun.acquire(timeout=30)
     refused = Client(gate).get("/analyses/x")
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert "try again" in refused.text
+    assert "Try again" in refused.text
     inner.free.set()
     end(threads)
     assert [answer.status_code for answer in answers] == [200]
@@ -73,7 +73,7 @@ def test_who_waits_too_long_is_told_when_to_come_back(inner: Inner) -> None:
 
 
 def test_who_waits_gets_in_when_a_place_comes_free(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=30)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
     threads, answers = ask_beside(gate, 1 + load_shedding.WAITING)
     assert inner.begun.acquire(timeout=30)
     inner.free.set()
@@ -82,7 +82,7 @@ def test_who_waits_gets_in_when_a_place_comes_free(inner: Inner) -> None:
 
 
 def test_when_too_many_wait_nobody_else_has_to(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=30)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
     waiting = [gate._waiting.acquire(blocking=False) for _ in range(load_shedding.WAITING)]
     assert all(waiting)
     threads, _ = ask_beside(gate, 1)
@@ -97,21 +97,21 @@ def test_when_too_many_wait_nobody_else_has_to(inner: Inner) -> None:
     [("/analyses/x.json", {}), ("/x", {"Accept": "application/json"}), ("/x", {"Content-Type": "application/json"})],
 )
 def test_a_program_is_told_in_json(inner: Inner, path: str, headers: dict[str, str]) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=0.01)
-    assert gate._places.acquire(blocking=False)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
+    assert gate._slots.acquire(blocking=False)
     refused = Client(gate).get(path, headers=headers)
     assert refused.json == {"error": {"code": "busy", "message": load_shedding.FULL, "details": []}}
 
 
 def test_what_an_operator_asks_is_answered_all_the_same(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=0.01)
-    assert gate._places.acquire(blocking=False)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
+    assert gate._slots.acquire(blocking=False)
     inner.free.set()
     assert [Client(gate).get(path).status_code for path in load_shedding.ALWAYS] == [200] * len(load_shedding.ALWAYS)
 
 
 def test_a_slow_download_holds_no_place_and_there_are_only_so_many(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, places=1, patience_s=0.01)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
     inner.free.set()
     slow = Client(gate).get("/stream", buffered=False)
     assert Client(gate).get("/x").status_code == 200
@@ -122,7 +122,7 @@ def test_a_slow_download_holds_no_place_and_there_are_only_so_many(inner: Inner)
     assert [Client(gate).get("/stream", buffered=True).status_code for _ in range(3)] == [200] * 3
 
 
-@pytest.mark.parametrize("around", [lambda inner: load_shedding.LoadShedder(inner, places=1), micro_cache.MicroCache])
+@pytest.mark.parametrize("around", [lambda inner: load_shedding.LoadShedder(inner, slots=1), micro_cache.MicroCache])
 def test_what_an_application_writes_before_its_body_is_sent_first(around: Callable[[Any], Any]) -> None:
     def old(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         write = start_response("200 OK", [("Content-Length", "9")])
@@ -137,7 +137,7 @@ def test_an_error_leaves_its_place() -> None:
     def broken(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         raise RuntimeError
 
-    gate = load_shedding.LoadShedder(broken, places=1, patience_s=0.01)
+    gate = load_shedding.LoadShedder(broken, slots=1, wait_s=0.01)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             Client(gate).get("/x")

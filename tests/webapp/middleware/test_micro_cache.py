@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,7 +24,7 @@ FAILED, WAITING = address("failed"), address("waiting")
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys of the analyses whose answer was made, one for each time."""
     found: list[str] = []
     page = progress._page
@@ -35,9 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return page(analysis)
 
     monkeypatch.setattr(progress, "_page", counted)
-    micro_cache._bodies.clear()
-    yield found
-    micro_cache._bodies.clear()
+    return found
 
 
 @pytest.fixture
@@ -113,8 +110,7 @@ def test_what_depends_on_a_header_is_not_shared_with_who_sends_another(
 def pass_time(app: Flask) -> None:
     """Let all that is shared be a second older."""
     at = time.monotonic() + micro_cache.SHARED_S + 0.01
-    micro_cache._bodies.expire(at)
-    app.wsgi_app._answers.expire(at)  # type: ignore[attr-defined]
+    app.extensions["micro_cache"].entries.expire(at)
 
 
 def test_an_answer_is_made_anew_a_second_later(app: Flask, client: FlaskClient, running: str, made: list[str]) -> None:

@@ -216,13 +216,13 @@ def test_what_there_was_no_place_for_is_counted(app: Flask, client: FlaskClient)
     assert samples(client)["walletkin_requests_refused_total",] == 0
     gate = app.wsgi_app.inner  # type: ignore[attr-defined]
     assert isinstance(gate, load_shedding.LoadShedder)
-    places = [gate._enter() for _ in range(current().web_threads)]
-    gate.patience_s = 0.0
-    assert all(places)
+    slots = [gate._enter() for _ in range(current().web_threads)]
+    gate.wait_s = 0.0
+    assert all(slots)
     assert client.get("/activity.json").status_code == 503
     assert samples(client)["walletkin_requests_refused_total",] == 1  # which is always answered
-    for _ in places:
-        gate._places.release()
+    for _ in slots:
+        gate._slots.release()
     client.get("/")
     samples(client)
     assert "1 refused for want of room" in client.get("/operations").text

@@ -221,7 +221,7 @@ def test_a_missing_page_is_a_page_and_for_htmx_its_content(client: FlaskClient) 
     fragment = client.get("/nowhere", headers=HTMX)
     assert fragment.status_code == 404
     assert "<html" not in fragment.text
-    assert "There is no such page." in fragment.text
+    assert "Page not found." in fragment.text
 
 
 def test_what_breaks_inside_is_logged_and_not_shown(
@@ -244,7 +244,7 @@ def test_what_breaks_inside_is_logged_and_not_shown(
 def test_an_error_page_that_fails_still_says_what_is_wrong(client: FlaskClient) -> None:
     client.application.jinja_env.filters.pop("short_address", None)
     client.application.jinja_env.globals.pop("ui")
-    assert "There is no such page." in client.get("/nowhere").text
+    assert "Page not found." in client.get("/nowhere").text
 
 
 def test_a_database_that_is_gone_is_an_outage(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
