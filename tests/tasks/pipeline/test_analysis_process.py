@@ -206,19 +206,19 @@ def test_a_child_that_makes_progress_is_not_killed(
 ) -> None:
     history = crowd(strangers=3)
     in_child()
-    heard = []
+    messages = []
     monkeypatch.setattr(analysis_process, "CHECK_EVERY_S", 0.01)
     watch = analysis_process._wait
 
     def watched(process: child_process.ChildProcess, claim: claims.Claim) -> dict[str, Any]:
         answer = watch(process, claim)
-        heard.extend(process.received())
+        messages.extend(process.received())
         return answer
 
     monkeypatch.setattr(analysis_process, "_wait", watched)
     assert complete(list(history)).state == "complete"
-    assert len(heard) > 5
-    assert heard[:-1] == [None] * (len(heard) - 1)
+    assert len(messages) > 5
+    assert messages[:-1] == [None] * (len(messages) - 1)
 
 
 @pytest.mark.parametrize("limit", ["INLINE_WALLETS", "INLINE_TRADES"])

@@ -154,9 +154,9 @@ def test_the_behaviour_of_each_wallet_is_stored() -> None:
             for one in history[address]
         ]
         wanted = dataclasses.asdict(behaviour.measure(made))
-        told = results.behaviour(analysis.result_id, position)
+        stored = results.behaviour(analysis.result_id, position)
         for name in wanted.keys() - {"unrealised_profit_sol"}:
-            assert told[name] == json.loads(json.dumps(wanted[name])), name
+            assert stored[name] == json.loads(json.dumps(wanted[name])), name
     with pytest.raises(NotFound):
         results.behaviour(analysis.result_id, 99)
 
@@ -198,10 +198,10 @@ def test_the_background_is_every_wallet_ever_synced_under_the_same_window_and_ex
     sync("only excluded", [TradeSpec(1, "money")])
     sync("other", [TradeSpec(1, "mint 000"), TradeSpec(2, "money")])
     analysis = complete(few, exclude=("money",))
-    told = results.result(analysis.result_id)["background"]
-    assert told["wallets"] == 42
+    population = results.result(analysis.result_id)["background"]
+    assert population["wallets"] == 42
     seen = {one.mint for made in history.values() for one in made} | {"mint 000"}
-    assert told == {"wallets": 42, "mints": len(seen), "reason": None}
+    assert population == {"wallets": 42, "mints": len(seen), "reason": None}
     assert_chance_of(few, history | {"other": [TradeSpec(1, "mint 000").movement(0)]}, by_name(analysis))
 
 
@@ -308,8 +308,8 @@ def test_a_rerun_says_of_a_wallet_that_was_never_read_what_to_do() -> None:
     again = pipeline_start.rerun(
         cancelled, pipeline_start.parameters_of(cancelled), key=pipeline_start.new_key(), owner=None
     ).analysis
-    told = {row["address"]: (row["state"], row["reason"]) for row in analyses.wallets(again.id)}
-    assert told == {"read": ("synced", None), "never read": ("failed", analyses.NEVER_READ)}
+    states = {row["address"]: (row["state"], row["reason"]) for row in analyses.wallets(again.id)}
+    assert states == {"read": ("synced", None), "never read": ("failed", analyses.NEVER_READ)}
     assert "Retry" in analyses.NEVER_READ
 
 
@@ -321,8 +321,8 @@ def test_a_window_leaves_out_trades_of_every_wallet() -> None:
     sync("asleep", [TradeSpec(now - 10 * 86_400, "old")])
     analysis = complete([f"wallet {number}" for number in range(4)], window_days=3.0)
     assert results.result(analysis.result_id)["background"] == {"wallets": 35, "mints": 5, "reason": None}
-    told = results.behaviour(analysis.result_id, 0)
-    assert (told["trades"], told["mints"]) == (1, 1)
+    measured = results.behaviour(analysis.result_id, 0)
+    assert (measured["trades"], measured["mints"]) == (1, 1)
 
 
 def test_rows_of_an_unfinished_sync_and_above_a_hole_are_not_seen() -> None:
@@ -377,7 +377,7 @@ def test_what_is_read_in_many_parts_is_the_same(monkeypatch: pytest.MonkeyPatch)
     assert stored_state(complete(few)) == stored_state(whole)
 
 
-def test_numbers_beyond_32_bits_are_kept_whole() -> None:
+def test_numbers_beyond_32_bits_are_stored_exactly() -> None:
     """Times and slots beyond 2038 and 2^31 leave the matches what they are."""
     far = 2**33
     names = ["early 1", "early 2", "far 1", "far 2"]

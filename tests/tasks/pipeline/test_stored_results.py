@@ -22,7 +22,7 @@ from tests.tasks.conftest import settle
 
 
 def whole(rows: int) -> None:
-    """Called before each transaction's rows; here nobody has a claim to check."""
+    """Called before each transaction's rows; there is no claim to check here."""
 
 
 def store(result_id: int, *rows: tuple[str, int, float]) -> dict[str, int]:
@@ -33,7 +33,7 @@ def store(result_id: int, *rows: tuple[str, int, float]) -> dict[str, int]:
 
 
 def plain_top(result_id: int) -> list[dict[str, Any]]:
-    """The order of top_tokens in the plainest way, from the allocation."""
+    """The order of top_tokens by a plain computation, from the allocation."""
     sums: dict[int, list[float]] = defaultdict(list)
     for mint_id, spent in (
         Allocation.select(Allocation.mint_id, Allocation.spent_sol).where(Allocation.result_id == result_id).tuples()
@@ -157,7 +157,7 @@ def stored(records: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def plain(rows: list[dict[str, Any]], sort: str = "overall", **filters: Any) -> list[int]:
-    """The numbers of the pairs that filters leave, in the plainest way."""
+    """The numbers of the pairs that match filters, by a plain computation."""
     least, position, insight, cluster = (filters.get(name) for name in ("least", "position", "insight", "cluster"))
     chosen = [
         row
@@ -220,7 +220,7 @@ def test_a_row_of_a_page_has_every_column_and_its_insights_by_name(stored: list[
 
 
 @both_databases
-def test_what_was_not_kept_or_not_marked_by_us_is_refused(stored: list[dict[str, Any]]) -> None:
+def test_dropped_pairs_and_invalid_cursors_are_refused(stored: list[dict[str, Any]]) -> None:
     with pytest.raises(NotFound) as caught:
         pairs.pair(1, 38, 39)
     assert caught.value.code == "not_kept"

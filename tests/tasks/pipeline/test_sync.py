@@ -27,7 +27,7 @@ Reading = Callable[..., None]
 
 
 def planned(chain: Simulator, address: str) -> list[tuple[str, str, str, int]]:
-    """Return the trades that the chain's author planned: (signature, side, mint, amount)."""
+    """Return the planned trades of the chain: (signature, side, mint, amount)."""
     return sorted((s, t.side, t.mint, t.amount) for s, t in chain.world.planned_trades(address))
 
 
@@ -259,7 +259,7 @@ def test_a_sync_that_was_given_up_half_way_is_partial_and_goes_on_next_time(
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    """Let the service refuse everything for good after some batches of a wallet."""
+    """Let the service refuse everything permanently after some batches of a wallet."""
     from tasks.errors import SourceError
 
     read, left = sync._Sync._read_batch, [batches]
@@ -354,7 +354,7 @@ def test_a_wallet_that_failed_before_anything_was_listed_is_read_and_counted_onc
 def test_the_recorded_damaged_transaction_fails_alone(
     chain: Simulator, samples: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`broken_data_1.json`, damaged on purpose by its author, stands in the place of one transaction."""
+    """`broken_data_1.json`, damaged on purpose, replaces one transaction."""
     addresses = chain.world.addresses[:2]
     broken = planned(chain, addresses[0])[0][0]
     recorded = (samples / "transactions" / "broken_data_1.json").read_bytes().strip()[1:-1]
@@ -400,7 +400,7 @@ def test_when_no_wallet_can_be_read_the_analysis_fails_and_says_so(chain: Simula
 
 
 def test_a_lost_worker_is_taken_over_where_it_stood(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a kill leaves behind: a claim that nobody renews, and a cursor in the middle of a page."""
+    """After a kill there are a claim that is not renewed and a cursor in the middle of a page."""
     addresses = chain.world.addresses[:2]
     start(addresses)
     job_id = Job.get(Job.target == addresses[0]).id

@@ -41,7 +41,7 @@ def value_sol(trade: Any, block_at: int, rates: Rates) -> float | None:
 
 
 def plain_weights(chain: Simulator, address: str, rates: Rates) -> dict[str, float]:
-    """Compute a wallet's weights from what the chain's author planned, in the plainest way."""
+    """Compute a wallet's weights from the planned trades by a plain computation."""
     spent: dict[str, float] = defaultdict(float)
     for signature, trade in chain.world.planned_trades(address):
         if trade.mint in DEFAULT_EXCLUDED:
@@ -229,7 +229,7 @@ def test_a_provisional_result_comes_with_two_wallets_and_is_replaced(chain: Simu
     assert shown.state == "complete"
     assert not evidence.shown_result(shown)["provisional"]
     old = Result.select().where(Result.analysis_id == analysis.id, Result.provisional)
-    assert Pair.select().where(Pair.result_id.in_([row.id for row in old])).count(), "whoever reads it may go on"
+    assert Pair.select().where(Pair.result_id.in_([row.id for row in old])).count(), "its readers may continue"
     assert retention.delete_unreferenced(older_than_s=0) == [row.id for row in old]
     assert {row[0] for row in Pair.select(Pair.result_id).distinct().tuples()} == {shown.result_id}
 
@@ -348,7 +348,7 @@ def test_a_provisional_result_that_is_still_made_stops_when_the_final_one_begins
     assert evidence.shown_result(shown)["wallets"] == 6
 
 
-def test_what_an_analysis_froze_is_what_its_result_saw(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pinned_bounds_are_those_that_the_result_used(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another analysis syncs a wallet, with a hole, while this one is being computed."""
     addresses = chain.world.addresses[:3]
     chain.set_faults(hide_newest=100)

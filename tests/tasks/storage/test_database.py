@@ -66,7 +66,7 @@ def test_inserting_a_row_that_is_there_leaves_it() -> None:
 
 
 def migrate_at_once(database_url: str, folder: pathlib.Path) -> list[str]:
-    """Let four processes migrate at the same time; give the lines that they printed."""
+    """Let four processes migrate at the same time; return the lines they print."""
     environ = {"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(folder), "PATH": ""}
     command = [sys.executable, "-m", "tasks.cli", "migrate"]
     processes = [
@@ -108,7 +108,7 @@ def insert(table: str, **values: Any) -> None:
 
 
 @pytest.mark.usefixtures("records")
-def test_a_connection_is_kept_and_given_back_clean() -> None:
+def test_a_connection_returns_to_the_pool_without_its_transaction() -> None:
     db.close()
     with database.session():
         first = db.connection()
@@ -121,7 +121,7 @@ def test_a_connection_is_kept_and_given_back_clean() -> None:
 
 @pytest.fixture
 def first_version(database_url: str, tmp_path: pathlib.Path) -> Iterator[None]:
-    """A database as the first version left it, with what it knew."""
+    """A database of the first version."""
     settings = read_settings({"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(tmp_path)})
     opened = database.open_database(settings)
     with database.session():
@@ -181,7 +181,7 @@ def test_the_second_step_takes_an_empty_database_too_and_keeps_what_is_unique_un
 
 
 def fill_second_version() -> None:
-    """A result with pairs in no order, with ties and unknown scores, and a larger one of another analysis."""
+    """A result with unordered pairs, ties and unknown scores, and a larger one of another analysis."""
     analysis = {"label": "", "state": "complete", "created_at": 1.0, "window_days": 30.0, "timing_window_s": 60}
     more = {"tau": 0.5, "exclude": json.dumps(["money"]), "history_limit": 500, "version": "1", "wallets": 4}
     result = {"provisional": False, "wallets": 4, "computed_at": 1.0, "duration_s": 1.0, "summary": "{}", "rates": "{}"}

@@ -57,7 +57,7 @@ def wait_until_gone(other: psycopg.Connection[tuple[int]], pid: int) -> None:
 
 
 def test_a_notice_alone_ends_no_connection(database_url: str) -> None:
-    """Whatever came in is looked at by asking; a connection that answers stays."""
+    """Unread data cause a query; a connection that answers it stays."""
     pid = backend()
     db.execute_sql("LISTEN here")
     socket_number = db.connection().fileno()

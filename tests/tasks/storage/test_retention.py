@@ -30,7 +30,7 @@ KEPT = (Wallet, Movement, Token)
 
 
 def contents() -> dict[str, list[tuple[Any, ...]]]:
-    """Return all rows of all tables but those that have nothing to do with it, in an order of their own."""
+    """Return the sorted rows of all tables, except unrelated ones."""
     return {
         model.__name__: sorted(model.select().tuples(), key=repr)
         for model in MODELS
@@ -39,7 +39,7 @@ def contents() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def grow_old(analysis: Analysis, *, seconds: float = LATER_S) -> None:
-    """Let an analysis, and the jobs that were for it alone, have ended so long ago."""
+    """Set back the end of an analysis and of the jobs that only it waited for."""
     Analysis.update(finished_at=Analysis.finished_at - seconds).where(Analysis.id == analysis.id).execute()
     mine = JobAnalysis.select(JobAnalysis.job_id).where(JobAnalysis.analysis_id == analysis.id)
     ids = [job_id for (job_id,) in mine.tuples()]
@@ -128,7 +128,7 @@ def test_jobs_without_an_analysis_go_and_those_of_one_that_stays_stay(two: tuple
 
 
 class Killed(BaseException):
-    """Ends the work in the middle of it, as SIGKILL would: nothing catches it, and what is open is rolled back."""
+    """Ends the work as SIGKILL would: no handler catches it, and open transactions are rolled back."""
 
 
 def test_whoever_is_killed_between_any_two_writes_is_taken_over(
@@ -191,8 +191,8 @@ def test_the_schedule_removes_what_keep_days_says_once_a_minute(
     worker.expire()
     assert [row.id for row in Analysis.select()] == [two[1].id]
     assert sum(metric_store.totals()["jobs"].values()) == ended  # they were counted before they went
-    (told,) = [record for record in caplog.records if record.message == "expired"]
-    assert (told.analyses, told.jobs) == (1, ended)  # type: ignore[attr-defined]
+    (record,) = [one for one in caplog.records if one.message == "expired"]
+    assert (record.analyses, record.jobs) == (1, ended)  # type: ignore[attr-defined]
     grow_old(two[1])
     worker.expire()  # in the same minute: somebody has done it
     if ScheduleTick.select().where(ScheduleTick.name == "expire").count() == 1:

@@ -40,7 +40,7 @@ def test_all_that_start_at_once_get_the_same_key(settings: Settings) -> None:
     assert len(set(keys)) == 1
 
 
-def test_a_key_that_is_given_is_kept_nowhere(settings: Settings) -> None:
+def test_a_key_of_the_settings_is_stored_nowhere(settings: Settings) -> None:
     given = dataclasses.replace(settings, given_secret_key="a key that was given")
     assert signing_key.signing_key(given) == "a key that was given"
     assert SigningKey.select().count() == 0
