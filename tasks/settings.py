@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -89,6 +89,48 @@ class Settings:
     @property
     def port(self) -> int:
         return int(self.bind.rpartition(":")[2])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long this process waits, in seconds; not for operators, so not a setting and not in the README.
+
+    `WALLETKIN_TIMING=fast` makes each a tenth, for system tests of real processes: give it to every process of a test.
+    A test changes single values of its own process with `tests.conftest.set_timing(monkeypatch, lease_s=0.2)`.
+    """
+
+    slice_s: float = 3.0  # a job's work at a time
+    lease_s: float = 60.0
+    renew_every_s: float = 15.0
+    retry_s: float = 2.0  # after a job's first failed attempt, doubled each time
+    longest_retry_s: float = 60.0
+    database_back_s: float = 2.0  # a killed server is usually back about then
+    unannounced_s: float = 60.0  # a missing message is not on its way any more
+    just_submitted_s: float = 5.0  # a younger job is being announced by the process that submitted it
+    long_wait_s: float = 3600.0  # then a job is raised by a tier
+    enrichment_grace_s: float = 15.0  # as unannounced_s; enrichment jobs are few, so looking often costs little
+    token_retry_s: float = 2.0  # after a token's first failed attempt, tripled each time
+    heartbeat_every_s: float = 15.0
+    silent_s: float = 45.0  # three heartbeats missed: the process is taken for dead
+    stuck_s: float = 120.0  # a job has waited for so long while no worker of its queue did anything
+    child_silent_s: float = 600.0  # a computing child process without progress is ended
+    cache_away_s: float = 5.0  # the token cache tries Redis again after
+    counter_away_s: float = 10.0  # the limits per client try Redis again after
+
+
+def _read_timing(environ: Mapping[str, str]) -> Timing:
+    whole = Timing()
+    if environ.get(PREFIX + "TIMING") != "fast":
+        return whole
+    return Timing(**{name: seconds / 10 for name, seconds in asdict(whole).items()})
+
+
+_timing = _read_timing(os.environ)
+
+
+def timing() -> Timing:
+    """Return the timing of this process."""
+    return _timing
 
 
 _current: Settings | None = None

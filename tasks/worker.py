@@ -23,7 +23,6 @@ log = logging.getLogger("walletkin.schedule")
 
 HANDLERS = (sync, compare, handler)
 KEPT_MINUTES = 60
-ENRICHMENT_GRACE_S = 15.0  # its jobs are few, so that looking for their messages costs little
 
 
 def tick(name: str, now: float | None = None) -> bool:
@@ -70,7 +69,7 @@ def expire() -> None:
 def recover_enrichment() -> None:
     """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
     if tick("recover enrichment"):
-        _recover_enrichment(ENRICHMENT_GRACE_S)
+        _recover_enrichment(settings.timing().enrichment_grace_s)
         triggers.clean_up()
         triggers.backfill_enrichment()
         triggers.maintain()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+import tasks.settings
 from tasks.jobs import executor, queues
 from tasks.settings import configure, current, read_settings
 from tasks.storage import database
@@ -77,6 +78,11 @@ def base_settings() -> Iterator[None]:
     yield
     if current() is not BASE:
         use_base()
+
+
+def set_timing(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Change values of `tasks.settings.Timing` for a test, in this process."""
+    monkeypatch.setattr(tasks.settings, "_timing", dataclasses.replace(tasks.settings.timing(), **seconds))
 
 
 @pytest.fixture(scope="session")

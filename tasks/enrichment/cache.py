@@ -18,7 +18,7 @@ from peewee import chunked
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.settings import Settings
+from tasks.settings import Settings, timing
 from tasks.storage import database
 from tasks.storage.models.base import db
 
@@ -35,7 +35,6 @@ LOADING_PRIORITY = 2 * 10**13
 SETTLED = frozenset({"resolved", "unlisted", "failed"})
 PENDING = "pending"
 
-AWAY_S = 5.0
 TIMEOUT_S = 0.14  # to connect and to answer: a hanging Redis costs less than 0.3 s in all
 MOST_MISSED = 20_000
 
@@ -142,12 +141,12 @@ class TokenCache:
                 return True
             if now < self._again_at:
                 return False
-            self._again_at = now + AWAY_S
+            self._again_at = now + timing().cache_away_s
             return True
 
     def _lose(self, error: redis.RedisError) -> None:
         with self._lock:
-            first, self._again_at = self._again_at is None, time.monotonic() + AWAY_S
+            first, self._again_at = self._again_at is None, time.monotonic() + timing().cache_away_s
         if first:
             log.warning("Redis is away (%s): the database answers for prices", type(error).__name__)
 

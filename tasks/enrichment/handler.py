@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from tasks.enrichment import fetcher, job_progress, refresh_policy, token_queue, triggers
 from tasks.jobs import claims, executor, states
 from tasks.jobs.priority import OFF_SCREEN_OFFSET
-from tasks.settings import current
+from tasks.settings import current, timing
 from tasks.sources.market.sources import market_sources
 from tasks.storage import analyses, database, results
 from tasks.storage.models.jobs import Job
 
-SLICE_S = 3.0
 MIN_DELAY_S, MAX_DELAY_S = 0.5, 30.0
 
 _fetchers: list[fetcher.SourceFetcher] = []
@@ -41,7 +40,7 @@ def enrich(claim: claims.Claim) -> None:
     if Job.get_by_id(claim.job_id).total is None:
         _enqueue_tokens(claim)
     _requeue_dropped_tokens(claim)
-    end_at = time.monotonic() + SLICE_S
+    end_at = time.monotonic() + timing().slice_s
     fetcher.run(_shared_fetchers(), lambda: time.monotonic() > end_at or _is_done(claim.job_id), finish_idle_jobs)
     if _is_done(claim.job_id):
         _finish(claim)

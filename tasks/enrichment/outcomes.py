@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from tasks.enrichment.token_queue import LookupOutcome, QueuedToken
 from tasks.jobs.claims import MOST_ATTEMPTS
+from tasks.settings import timing
 from tasks.sources.market.listing import TokenListing
 
-BACKOFF_S, BACKOFF_BASE = 2.0, 3.0
 GROUPS = 6
 
 
@@ -97,7 +97,7 @@ def _final(one: QueuedToken, known: TokenListing | None, error: str | None) -> L
 
 def backoff_s(tries: int) -> float:
     """Return the wait after `tries` failed attempts, before jitter: 2, 6, 18, 54 s."""
-    return BACKOFF_S * BACKOFF_BASE ** (tries - 1)
+    return timing().token_retry_s * 3.0 ** (tries - 1)
 
 
 def _merged(earlier: TokenListing | None, later: TokenListing | None) -> TokenListing | None:

@@ -19,13 +19,13 @@ from peewee import fn
 from tasks.errors import WalletkinError
 from tasks.jobs import announce, states
 from tasks.jobs.process import process_id
+from tasks.settings import timing
 from tasks.storage import database
 from tasks.storage.models.base import db
 from tasks.storage.models.jobs import Job
 
 log = logging.getLogger("walletkin.jobs")
 
-RENEW_EVERY_S = 15.0
 MOST_ATTEMPTS = 5
 MOST_LOST_LEASES = 20
 
@@ -66,7 +66,7 @@ def claim_job(job_id: str) -> Claim | None:
             Job.update(
                 claim_token=token,
                 holder=process_id(),
-                lease_until=now + states.LEASE_S,
+                lease_until=now + timing().lease_s,
                 state="running",
                 started_at=fn.COALESCE(Job.started_at, now),
                 lost_leases=Job.lost_leases + (1 if was_lost else 0),
@@ -89,7 +89,7 @@ def renew_or_raise(claim: Claim, **progress: Any) -> None:
 
     Raises LostClaim when the job is no longer ours.
     """
-    changes = {"lease_until": database.clock() + states.LEASE_S, **progress}
+    changes = {"lease_until": database.clock() + timing().lease_s, **progress}
     changed = Job.update(**changes).where(Job.id == claim.job_id, Job.claim_token == claim.token).execute()
     if not changed:
         raise LostClaim(f"Job {claim.job_id} is no longer ours.")

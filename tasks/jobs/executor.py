@@ -19,12 +19,12 @@ from tasks.errors import SourceError, Stalled, WalletkinError
 from tasks.jobs import announce, queues, waiters
 from tasks.jobs import claims as jobs_claims
 from tasks.jobs.claims import Claim, LostClaim, abandon, claim_job, finish
+from tasks.settings import timing
 from tasks.storage import database
 
 log = logging.getLogger("walletkin.jobs")
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
-DATABASE_BACK_S = 2.0  # a server that was killed is back about then, as a rule
 
 # A handler does a slice of the work. It finishes or hands back its claim itself; what it raises ends the attempt.
 Handler = Callable[[Claim], None]
@@ -105,7 +105,7 @@ def _let_go(claim: Claim) -> None:
     It is no attempt: five restarts of a server would else fail a job that nothing is wrong with.
     """
     try:
-        abandon(claim, DATABASE_BACK_S)
+        abandon(claim, timing().database_back_s)
     except (*DATABASE_AWAY, LostClaim):
         log.info("job %s is put back when its lease runs out", claim.job_id)
 
@@ -129,7 +129,7 @@ def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
 
     Never less than the service asked for.
     """
-    backoff = min(60.0, 2.0 * 2.0 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
+    backoff = min(timing().longest_retry_s, timing().retry_s * 2.0 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
     return float(max(backoff, retry_after_s or 0.0))
 
 
@@ -163,11 +163,11 @@ def _release(claim: jobs_claims.Claim) -> None:
 def _renew_for_ever() -> None:
     """Renew every lease of this process. One thread does it for all, so that a long computation keeps its job."""
     pause = threading.Event()
-    while not pause.wait(jobs_claims.RENEW_EVERY_S):
+    while not pause.wait(timing().renew_every_s):
         with _held_lock:
             claims = list(_held.values())
         try:
             with database.session():
                 jobs_claims.renew(claims)
         except Exception:
-            log.exception("leases could not be renewed; trying again in %s s", jobs_claims.RENEW_EVERY_S)
+            log.exception("leases could not be renewed; trying again in %s s", timing().renew_every_s)

@@ -9,20 +9,18 @@ from peewee import chunked
 
 from tasks.jobs import announce, priority, queues, states
 from tasks.jobs.process import is_gone
+from tasks.settings import timing
 from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job
 
-UNANNOUNCED_S = 60.0
-LONG_WAIT_S = 3600.0
-SILENT_S = 5.0  # what is younger is just being announced
 
-
-def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
+def recover(queue: str, *, grace_s: float | None = None) -> list[str]:
     """Put back every job of a queue whose worker or message was lost; return the ids that were announced again.
 
     A message that is missing for less than `grace_s` may be on its way. A worker that starts allows none: whoever ran
     before it may have been killed with a message in hand, and one message too many does no harm.
     """
+    grace_s = timing().unannounced_s if grace_s is None else grace_s
     with database.session():
         _void_leases_of_the_dead(queue)
         now = database.now_s()
@@ -46,7 +44,7 @@ def recover(queue: str, *, grace_s: float = UNANNOUNCED_S) -> list[str]:
 def announce_silent(queue: str) -> None:
     """Announce what could not be announced when it was made, because Redis was away; the next minute would be late."""
     with database.session():
-        since = database.now_s() - SILENT_S
+        since = database.now_s() - timing().just_submitted_s
         silent = (Job.queue == queue) & Job.announced_at.is_null() & (Job.enqueued_at < since)
         if Job.select(Job.id).where(silent & states.is_claimable()).limit(1).count():
             announce.announce_rest(queue)
@@ -70,7 +68,7 @@ def _without_message(queue: str, run_after: dict[str, float | None], now: float)
 def _raise_long_waiting(queue: str, now: float) -> list[str]:
     """Put what has waited an hour a tier higher, once, so that nothing starves; return its ids."""
     step = priority.TIER_STEP
-    waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - LONG_WAIT_S)
+    waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - timing().long_wait_s)
     not_yet = (Job.tier < priority.USER) & (Job.priority < (Job.tier + 1) * step)
     with database.write():
         ids = [row[0] for row in Job.select(Job.id).where(waited, not_yet).tuples()]

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.errors import NotFound
+from tasks.settings import timing
 from tasks.storage import database, sql
 from tasks.storage.models.jobs import LIVE_JOB, Job, JobEvent
-
-LEASE_S = 60.0
 
 DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
 MOST_DELAY_S = 900.0  # nothing is put off for longer: what seems to be was dated before the clock was set back
@@ -22,7 +21,7 @@ CHUNK = 400
 def is_claimable() -> Any:
     """Nobody holds it, or the lease is void: past, or more than a whole lease ahead (a clock was set back)."""
     now = database.clock()
-    void = (Job.lease_until < now) | (Job.lease_until > now + LEASE_S)
+    void = (Job.lease_until < now) | (Job.lease_until > now + timing().lease_s)
     return Job.state.in_(LIVE) & (Job.claim_token.is_null() | Job.lease_until.is_null() | void)
 
 

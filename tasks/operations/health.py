@@ -13,12 +13,10 @@ from tasks.jobs import queues
 from tasks.operations import heartbeat, queue_stats
 from tasks.operations.heartbeat import Process
 from tasks.operations.queue_stats import QueueDepth
+from tasks.settings import timing
 from tasks.storage import database
 
 log = logging.getLogger("walletkin.health")
-
-STUCK_S = 120.0
-"""So long may a job wait that nobody begins while no worker of its queue does anything at all."""
 
 
 @dataclass(slots=True)
@@ -78,10 +76,11 @@ def _check_workers(health: Health, processes: Sequence[Process]) -> None:
 def _check_waiting(health: Health, depths: Sequence[QueueDepth], processes: Sequence[Process]) -> None:
     """The newest goes first, so that old work may wait for long; but not while nobody does anything."""
     health.checks["waiting"] = True
+    stuck_s = timing().stuck_s
     for name in queues.QUEUES:
         waits = [one.oldest_s for one in depths if one.queue == name and one.oldest_s is not None]
         oldest = health.oldest_waiting_s[name] = max(waits, default=None)
         idle = not any(one.queue == name and one.running for one in depths)
-        rested = all(one.worked_s is None or one.worked_s > STUCK_S for one in processes if one.role == name)
-        if oldest is not None and oldest > STUCK_S and idle and rested:
+        rested = all(one.worked_s is None or one.worked_s > stuck_s for one in processes if one.role == name)
+        if oldest is not None and oldest > stuck_s and idle and rested:
             _note(health, "waiting", False, f"A job of the queue {name} has waited {oldest:.0f} s, and none is done.")

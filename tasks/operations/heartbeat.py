@@ -18,6 +18,7 @@ from tasks import metrics
 from tasks.jobs import executor
 from tasks.jobs.process import is_gone, process_id
 from tasks.operations import metric_store
+from tasks.settings import timing
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.operations import Heartbeat
@@ -70,7 +71,7 @@ def _send_for_ever(role: str, besides: Callable[[], None] | None) -> None:
         _quietly(lambda: send(role))
         if besides is not None:
             _quietly(besides)
-        if _stop.wait(BEAT_EVERY_S):
+        if _stop.wait(timing().heartbeat_every_s):
             break
     _quietly(_leave)
 
@@ -93,8 +94,6 @@ def _end(thread: threading.Thread) -> None:
     thread.join(PATIENCE_S)
 
 
-BEAT_EVERY_S = 15.0
-SILENT_S = 45.0  # three beats missed: it is gone, or as good as gone
 KEPT_S = 3600.0  # shown as silent for so long
 AT_ONCE = 200
 
@@ -114,7 +113,7 @@ class Process:
     @property
     def is_alive(self) -> bool:
         """Whether it was heard of lately; one from the future was heard of before the clock was set back."""
-        return abs(self.silent_s) <= SILENT_S
+        return abs(self.silent_s) <= timing().silent_s
 
 
 def beat(process: str, role: str, version: str, idle_s: float | None) -> None:
@@ -137,7 +136,7 @@ def leave(process: str) -> None:
 def prune() -> None:
     """Forget the processes that have been silent for an hour, and those heard of in the future."""
     now = database.now_s()
-    gone = (Heartbeat.last_seen_at < now - KEPT_S) | (Heartbeat.last_seen_at > now + SILENT_S)
+    gone = (Heartbeat.last_seen_at < now - KEPT_S) | (Heartbeat.last_seen_at > now + timing().silent_s)
     if names := [name for (name,) in Heartbeat.select(Heartbeat.process).where(gone).tuples()]:
         with database.write():
             Heartbeat.delete().where(Heartbeat.process.in_(names), gone).execute()

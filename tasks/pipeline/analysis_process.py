@@ -24,14 +24,13 @@ from tasks.jobs import claims, waiters
 from tasks.pipeline import build_result
 from tasks.pipeline.analysis_input import AnalysisInput
 from tasks.pipeline.child_process import ChildProcess, stdout_writer
-from tasks.settings import Settings, configure
+from tasks.settings import Settings, configure, timing
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 
 log = logging.getLogger("walletkin.jobs")
 
 CHECK_EVERY_S = 0.5
-SILENT_S = 600.0
 """A child without a step for so long hangs: the longest step of 20,000 wallets takes about twenty seconds."""
 ERRORS = {"lost_claim": claims.LostClaim, "no_waiters": waiters.NoWaiters, "foreseen": WalletkinError}
 STOPPED = (-signal.SIGTERM, -signal.SIGINT)
@@ -46,7 +45,7 @@ def run(analysis_input: AnalysisInput, settings: Settings) -> None:
     """Build a result in a child process; return when it is stored.
 
     Raises the child's LostClaim, NoWaiters or WalletkinError, any other error as ChildCrashed; LostClaim or NoWaiters
-    also when the job is lost or cancelled meanwhile, and Stalled when the child makes no step for `SILENT_S`.
+    also when the job is lost or cancelled meanwhile, and Stalled when the child makes no step for `child_silent_s`.
     """
     started = time.monotonic()
     with ChildProcess("tasks.pipeline.analysis_process") as child:
@@ -64,8 +63,8 @@ def _wait(child: ChildProcess, claim: claims.Claim) -> dict[str, Any]:
     """Watch the job until the child ends; return its last message. Before that it sends None at every step."""
     while (code := child.exit_code(CHECK_EVERY_S)) is None:
         _check(claim)
-        if time.monotonic() - child.last_message_at > SILENT_S:
-            raise Stalled(f"The comparison made no progress for {SILENT_S / 60:.0f} minutes and was stopped.")
+        if time.monotonic() - child.last_message_at > (silent_s := timing().child_silent_s):
+            raise Stalled(f"The comparison made no progress for {silent_s / 60:.0f} minutes and was stopped.")
     answer = [None, *child.received()][-1]
     if code in STOPPED:
         raise claims.LostClaim("The process that compares wallets was told to stop.")

@@ -16,7 +16,7 @@ from tasks.jobs import announce, claims, executor, waiters
 from tasks.measures.trades import derive
 from tasks.measures.transaction import Transaction
 from tasks.pipeline import workflow
-from tasks.settings import current
+from tasks.settings import current, timing
 from tasks.sources.rate_limit.clock import Stopped
 from tasks.sources.solana.client import SolanaClient
 from tasks.sources.solana.endpoint import Capabilities, Endpoint
@@ -26,7 +26,6 @@ from tasks.storage.models.wallets import Wallet
 from tasks.storage.sync_cursor import Cursor
 from tasks.storage.wallets import FetchedTransaction
 
-SLICE_S = 3.0
 PAGE = 1000
 HISTORY_PAGE = 100
 CHANGED_BY_LISTING = ("ranges", "newest", "truncated", "hole")
@@ -72,7 +71,7 @@ def sync_wallet(claim: claims.Claim) -> None:
     workflow.wallet_started(claim, wallet.id)
     cursor = _start(wallet)
     sync = _Sync(claim, wallet, cursor, rpc_client(claim.job_id))
-    end_at = time.monotonic() + SLICE_S
+    end_at = time.monotonic() + timing().slice_s
     try:
         while sync.step():
             waiters.check_waiters(claim)

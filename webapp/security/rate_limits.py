@@ -27,7 +27,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.settings import Settings
+from tasks.settings import Settings, timing
 from webapp.errors import Problem
 from webapp.markup.filters import duration
 from webapp.security import access
@@ -40,7 +40,7 @@ STARTS = ("analyses.create", "analyses.rerun", "analyses.retry_all", "wallets.re
 READING = ("GET", "HEAD", "OPTIONS")
 CROWD, STARTING_CROWD = 50, 10
 """How many times as much as one browser all browsers of an address together may ask for."""
-REDIS_TIMEOUT_S, REDIS_AWAY_S = 1.0, 10.0
+REDIS_TIMEOUT_S = 1.0
 TOO_MANY = "The limit of {:,} {} was reached. Try again in {}."
 
 
@@ -165,7 +165,7 @@ class RequestCounter:
 
     def _lose(self, error: StorageError) -> None:
         with self._lock:
-            first, self._again_at = time.monotonic() >= self._again_at, time.monotonic() + REDIS_AWAY_S
+            first, self._again_at = time.monotonic() >= self._again_at, time.monotonic() + timing().counter_away_s
         if first:
             reason = type(error.storage_error).__name__
             log.warning("Redis is away (%s): each process counts the requests of its clients alone", reason)

@@ -12,6 +12,7 @@ from tasks.errors import NotFound
 from tasks.jobs import announce, claims, priority, process, queues, recovery, waiters
 from tasks.jobs import states as jobs_states
 from tasks.jobs import submit as jobs_submit
+from tasks.settings import timing
 from tasks.storage import database
 from tasks.storage.models.jobs import Job, JobAnalysis, JobEvent
 from tests.conftest import both_databases
@@ -111,7 +112,7 @@ def test_a_void_lease_can_be_taken_over_and_the_first_claimant_must_stop() -> No
 def test_a_lease_far_ahead_is_void_too() -> None:
     (job_id,) = submit("w")
     claims.claim_job(job_id)
-    Job.update(lease_until=database.now_s() + 10 * jobs_states.LEASE_S).execute()
+    Job.update(lease_until=database.now_s() + 10 * timing().lease_s).execute()
     assert claims.claim_job(job_id) is not None
 
 

@@ -29,7 +29,7 @@ from tasks.settings import configure, current
 from tasks.storage import pairs, results
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.results import Pair, Result
-from tests.conftest import both_databases
+from tests.conftest import both_databases, set_timing
 from tests.support import servers
 from tests.support.synced import (
     TradeSpec,
@@ -193,7 +193,7 @@ def test_a_child_that_hangs_is_killed_and_its_job_retried(
     in_child()
     analysis = begin(list(history))
     at_each_check(monkeypatch, lambda process: process.send_signal(signal.SIGSTOP))
-    monkeypatch.setattr(analysis_process, "SILENT_S", 0.3)
+    set_timing(monkeypatch, child_silent_s=0.3)
     executor.run(job_of(analysis).id)
     job = job_of(analysis)
     assert (job.state, job.attempts, job.claim_token) == ("queued", 1, None)

@@ -18,7 +18,7 @@ from tasks.storage import analyses, tokens, wallets
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.wallets import Movement, SyncCursor, Unread
-from tests.conftest import both_databases
+from tests.conftest import both_databases, set_timing
 from tests.support.bad_responses import damaged
 from tests.tasks.conftest import make_due, settle, start, trades, wallet, work
 
@@ -271,7 +271,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
         read(self)
 
     monkeypatch.setattr(sync._Sync, "_read_batch", read_batch)
-    monkeypatch.setattr(sync, "SLICE_S", 600)  # on a slow machine the slice would end before the service refuses
+    set_timing(monkeypatch, slice_s=600)  # on a slow machine the slice would end before the service refuses
 
 
 @pytest.mark.parametrize("chain", [(2, 400)], indirect=True)
@@ -421,7 +421,7 @@ def test_a_lost_worker_is_taken_over_where_it_stood(chain: Simulator, monkeypatc
 
 
 def test_slices_hand_back_and_every_transaction_is_read_once(chain: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "SLICE_S", -1.0)
+    set_timing(monkeypatch, slice_s=-1.0)
     addresses = chain.world.addresses[:2]
     settle(addresses)
     assert [row[:4] for row in trades(addresses[0])] == planned(chain, addresses[0])

@@ -17,7 +17,7 @@ from tasks import metrics
 from tasks.errors import WalletkinError
 from tasks.jobs import claims, queues
 from tasks.operations import heartbeat, metric_store, queue_stats
-from tasks.settings import current
+from tasks.settings import current, timing
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.operations import Counter, Heartbeat
@@ -92,7 +92,7 @@ def test_a_queue_without_a_worker_is_named(client: FlaskClient) -> None:
 
 @pytest.mark.usefixtures("workers")
 def test_a_worker_that_has_fallen_silent_counts_no_more(client: FlaskClient) -> None:
-    change(Heartbeat, last_seen_at=now_s() - heartbeat.SILENT_S - 1)
+    change(Heartbeat, last_seen_at=now_s() - timing().silent_s - 1)
     assert client.get("/readyz").json["checks"] == WELL | {"pipeline": False, "enrichment": False}
 
 

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tasks.settings import read_settings
+from tests.conftest import set_timing
 from tests.support import servers
 from tests.support.site import address, token
 from webapp.presenters import progress
@@ -212,7 +213,7 @@ def test_without_redis_requests_are_let_in_and_counted_alone(make_app: Any, capl
 
 
 def test_the_count_is_shared_again_when_redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.security.rate_limits.REDIS_AWAY_S", 0.0)
+    set_timing(monkeypatch, counter_away_s=0.0)
     rule = _few()
     with servers.redis() as url:
         counter, other = RequestCounter(url), RequestCounter(url)
