@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks.settings import Settings, timing
+from tasks.sources.rate_limit.redis_guard import RedisGuard
 from tasks.storage import database
 from tasks.storage.models.base import db
 
@@ -81,7 +81,13 @@ class TokenCache:
         )
         self._redis = redis.Redis(connection_pool=self._pool)
         self._lock = threading.Lock()
-        self._again_at: float | None = None  # None: Redis answered the last time
+        self._guard = RedisGuard(
+            log,
+            redis.RedisError,
+            away_s=timing().cache_away_s,
+            without="the database answers for prices",
+            again="prices are read from it again",
+        )
         self._missed: dict[str, None] = {}
 
     def read(self, mints: Sequence[str]) -> dict[str, Cell]:
@@ -120,35 +126,12 @@ class TokenCache:
 
     def _ask(self, question: Callable[[Any], T]) -> T | None:
         """Ask Redis; None while it is away."""
-        if not self._may_ask():
-            return None
-        try:
+
+        def ask() -> T:
             self._drop_missed()
-            answer = question(self._redis)
-        except redis.RedisError as error:
-            self._lose(error)
-            return None
-        if self._again_at is not None:
-            self._again_at = None
-            log.info("Redis is back: prices are read from it again")
-        return answer
+            return question(self._redis)
 
-    def _may_ask(self) -> bool:
-        """Whether Redis is there, or it is this thread's turn to try; the others go without it meanwhile."""
-        with self._lock:
-            now = time.monotonic()
-            if self._again_at is None:
-                return True
-            if now < self._again_at:
-                return False
-            self._again_at = now + timing().cache_away_s
-            return True
-
-    def _lose(self, error: redis.RedisError) -> None:
-        with self._lock:
-            first, self._again_at = self._again_at is None, time.monotonic() + timing().cache_away_s
-        if first:
-            log.warning("Redis is away (%s): the database answers for prices", type(error).__name__)
+        return self._guard.call(ask)
 
     def _miss(self, mints: Iterable[str]) -> None:
         with self._lock:

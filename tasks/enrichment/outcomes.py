@@ -14,6 +14,7 @@ from tasks.enrichment.token_queue import LookupOutcome, QueuedToken
 from tasks.jobs.claims import MOST_ATTEMPTS
 from tasks.settings import timing
 from tasks.sources.market.listing import TokenListing
+from tasks.sources.rate_limit.clock import backoff_s
 
 GROUPS = 6
 
@@ -37,7 +38,7 @@ def all_failed(
     results = []
     for position, one in enumerate(batch):
         group = position % GROUPS if one.attempts else 0
-        wait_s = jitter * backoff_s(one.attempts + 1) * (1 + group / GROUPS)
+        wait_s = jitter * _retry_s(one.attempts + 1) * (1 + group / GROUPS)
         results.append(_failed(stage, one, reason, permanent=permanent, delay_s=max(delay_s, wait_s)))
     return results
 
@@ -78,7 +79,7 @@ def _failed(stage: Stage, one: QueuedToken, reason: str, *, permanent: bool, del
     if tries == MOST_ATTEMPTS - 1 and not is_final:
         carried["temporary"] = True
         return LookupOutcome(
-            one.mint_id, "retry", error=reason, stage=stage.number + 1, delay_s=backoff_s(1), partial_answer=carried
+            one.mint_id, "retry", error=reason, stage=stage.number + 1, delay_s=_retry_s(1), partial_answer=carried
         )
     return LookupOutcome(one.mint_id, "retry", error=reason, stage=stage.number, delay_s=delay_s)
 
@@ -95,9 +96,9 @@ def _final(one: QueuedToken, known: TokenListing | None, error: str | None) -> L
     return LookupOutcome(one.mint_id, "failed", error=error) if error else LookupOutcome(one.mint_id, "unlisted")
 
 
-def backoff_s(tries: int) -> float:
+def _retry_s(tries: int) -> float:
     """Return the wait after `tries` failed attempts, before jitter: 2, 6, 18, 54 s."""
-    return timing().token_retry_s * 3.0 ** (tries - 1)
+    return backoff_s(tries, timing().token_retry_s, factor=3.0)
 
 
 def _merged(earlier: TokenListing | None, later: TokenListing | None) -> TokenListing | None:

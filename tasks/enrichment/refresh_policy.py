@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import chunked
 
-from tasks.storage import database
+from tasks.storage import sql
 from tasks.storage.models.jobs import Job, JobMint
 from tasks.storage.models.results import ResultMint
 from tasks.storage.models.tokens import Token
@@ -22,15 +22,12 @@ CLOCK_SLACK_S = 60.0  # a time further ahead was written before the clock was se
 
 
 def _is_past(at: Any, age_s: float) -> Any:
-    """The time is unset, more than `age_s` ago, or impossibly far ahead."""
-    now = database.clock()
-    return at.is_null() | (at < now - age_s) | (at > now + CLOCK_SLACK_S)
+    return sql.is_past(at, CLOCK_SLACK_S, ago_s=age_s)
 
 
 def _may_again() -> Any:
-    """The wait before the next lookup is over, or impossibly long."""
-    now, at = database.clock(), Token.next_attempt_at
-    return at.is_null() | (at <= now) | (at > now + LONGEST_REST_S + CLOCK_SLACK_S)
+    """The wait before the next lookup is over."""
+    return sql.is_past(Token.next_attempt_at, LONGEST_REST_S + CLOCK_SLACK_S)
 
 
 def _those(mint_ids: Iterable[int], rule: Any) -> list[int]:

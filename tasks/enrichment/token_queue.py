@@ -103,14 +103,11 @@ def _raise_priority(mint_ids: Sequence[int], priority: int) -> None:
 
 
 def _is_free() -> Any:
-    now = database.clock()
-    return Token.claim_token.is_null() | Token.lease.is_null() | (Token.lease < now) | (Token.lease > now + LEASE_S)
+    return Token.claim_token.is_null() | sql.is_past(Token.lease, LEASE_S)
 
 
 def _is_due() -> Any:
-    """The wait after a failure is over, or so long that the clock must have been set back."""
-    now, at = database.clock(), Token.next_attempt_at
-    return at.is_null() | (at <= now) | (at > now + LONGEST_WAIT_S)
+    return sql.is_past(Token.next_attempt_at, LONGEST_WAIT_S)
 
 
 def _queued_at(stage: int) -> Any:

@@ -20,6 +20,7 @@ from tasks.jobs import announce, queues, waiters
 from tasks.jobs import claims as jobs_claims
 from tasks.jobs.claims import Claim, LostClaim, abandon, claim_job, finish
 from tasks.settings import timing
+from tasks.sources.rate_limit.clock import backoff_s
 from tasks.storage import database
 
 log = logging.getLogger("walletkin.jobs")
@@ -129,8 +130,8 @@ def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
 
     Never less than the service asked for.
     """
-    backoff = min(timing().longest_retry_s, timing().retry_s * 2.0 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
-    return float(max(backoff, retry_after_s or 0.0))
+    wait_s = backoff_s(attempts + 1, timing().retry_s, cap_s=timing().longest_retry_s, jitter=random.uniform(0.5, 1.0))
+    return max(wait_s, retry_after_s or 0.0)
 
 
 def idle_s() -> float | None:

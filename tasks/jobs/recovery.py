@@ -26,11 +26,10 @@ def recover(queue: str, *, grace_s: float | None = None) -> list[str]:
         now = database.now_s()
         raised = _raise_long_waiting(queue, now)
         void = states.is_claimable() & (Job.queue == queue)
-        ahead = Job.announced_at > now + states.DUE_SLACK_S  # the clock was set back
-        quiet = Job.announced_at.is_null() | (Job.announced_at < now - grace_s) | ahead
+        quiet = sql.is_past(Job.announced_at, states.DUE_SLACK_S, ago_s=grace_s)
         due = states.is_due(-grace_s) | (grace_s == 0)
         held = Job.claim_token.is_null(False)
-        old = (Job.enqueued_at <= now - grace_s) | (Job.enqueued_at > now + states.DUE_SLACK_S)
+        old = sql.is_past(Job.enqueued_at, states.DUE_SLACK_S, ago_s=grace_s)
         query = Job.select(Job.id, Job.run_after).where(void, held | (quiet & due & old)).order_by(Job.priority.desc())
         lost = _without_message(queue, dict(query.tuples()), now)
         for part in chunked(lost, states.CHUNK):

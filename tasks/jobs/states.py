@@ -7,11 +7,11 @@ from typing import Any
 
 from tasks.errors import NotFound
 from tasks.settings import timing
-from tasks.storage import database, sql
+from tasks.storage import sql
 from tasks.storage.models.jobs import LIVE_JOB, Job, JobEvent
 
-DUE_SLACK_S = 1.0  # a delayed message goes by another clock than the row
-MOST_DELAY_S = 900.0  # nothing is put off for longer: what seems to be was dated before the clock was set back
+DUE_SLACK_S = 1.0  # a delayed message is timed by another clock than the row
+MOST_DELAY_S = 900.0  # no delay is longer
 LIVE = LIVE_JOB
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -19,16 +19,14 @@ CHUNK = 400
 
 
 def is_claimable() -> Any:
-    """Nobody holds it, or the lease is void: past, or more than a whole lease ahead (a clock was set back)."""
-    now = database.clock()
-    void = (Job.lease_until < now) | (Job.lease_until > now + timing().lease_s)
-    return Job.state.in_(LIVE) & (Job.claim_token.is_null() | Job.lease_until.is_null() | void)
+    """A live job without a claim, or whose lease is void."""
+    void = sql.is_past(Job.lease_until, timing().lease_s)
+    return Job.state.in_(LIVE) & (Job.claim_token.is_null() | void)
 
 
 def is_due(slack_s: float = 0.0) -> Any:
-    """It is not put off, or the time that it was put off to has come."""
-    now = database.clock()
-    return Job.run_after.is_null() | (Job.run_after <= now + slack_s) | (Job.run_after > now + MOST_DELAY_S)
+    """A job that is not delayed, or whose delay is over but for `slack_s` seconds."""
+    return sql.is_past(Job.run_after, MOST_DELAY_S, ago_s=-slack_s)
 
 
 def record_events(job_ids: Iterable[str], at: float, state: str, detail: str | None = None) -> None:

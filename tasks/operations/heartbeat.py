@@ -19,7 +19,7 @@ from tasks.jobs import executor
 from tasks.jobs.process import is_gone, process_id
 from tasks.operations import metric_store
 from tasks.settings import timing
-from tasks.storage import database
+from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.operations import Heartbeat
 
@@ -135,8 +135,7 @@ def leave(process: str) -> None:
 
 def prune() -> None:
     """Forget the processes that have been silent for an hour, and those heard of in the future."""
-    now = database.now_s()
-    gone = (Heartbeat.last_seen_at < now - KEPT_S) | (Heartbeat.last_seen_at > now + timing().silent_s)
+    gone = sql.is_past(Heartbeat.last_seen_at, timing().silent_s, ago_s=KEPT_S)
     if names := [name for (name,) in Heartbeat.select(Heartbeat.process).where(gone).tuples()]:
         with database.write():
             Heartbeat.delete().where(Heartbeat.process.in_(names), gone).execute()

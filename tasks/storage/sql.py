@@ -33,6 +33,15 @@ def sql_in(numbers: Iterable[int]) -> SQL:
     return SQL(f"({', '.join(str(int(number)) for number in numbers) or 'NULL'})")
 
 
+def is_past(field: Any, within_s: float, *, ago_s: float = 0.0) -> Any:
+    """Whether a time, in seconds since 1970, is unset, at least `ago_s` ago, or more than `within_s` ahead.
+
+    Nothing is set for so far ahead: such a time was written before the database's clock was set back.
+    """
+    now = database.clock()
+    return field.is_null() | (field <= now - ago_s) | (field > now + within_s)
+
+
 def for_update(query: Any) -> Any:
     """Make a query lock its rows until the end of the transaction; SQLite's write transaction locks everything."""
     return query if database.is_sqlite() else query.for_update()

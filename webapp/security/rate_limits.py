@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks.settings import Settings, timing
+from tasks.sources.rate_limit.redis_guard import RedisGuard
 from webapp.errors import Problem
 from webapp.markup.filters import duration
 from webapp.security import access
@@ -136,8 +136,13 @@ class RequestCounter:
     def __init__(self, redis_url: str | None):
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = SlidingWindowCounterRateLimiter(_redis(redis_url)) if redis_url else None
-        self._lock = threading.Lock()
-        self._again_at = 0.0
+        self._guard = RedisGuard(
+            log,
+            StorageError,
+            away_s=timing().counter_away_s,
+            without="each process counts the requests of its clients alone",
+            again="the requests of clients are counted together again",
+        )
 
     def take(self, item: RateLimitItem, who: str) -> bool:
         """Count one for this client; False, and nothing is counted, when that would be too many."""
@@ -155,20 +160,9 @@ class RequestCounter:
 
     def _ask(self, question: Callable[[SlidingWindowCounterRateLimiter], T]) -> T:
         """Ask Redis; where there is none, and while it is away, the counts of this process."""
-        if self._shared is None or time.monotonic() < self._again_at:
-            return question(self._alone)
-        try:
-            return question(self._shared)
-        except StorageError as error:
-            self._lose(error)
-            return question(self._alone)
-
-    def _lose(self, error: StorageError) -> None:
-        with self._lock:
-            first, self._again_at = time.monotonic() >= self._again_at, time.monotonic() + timing().counter_away_s
-        if first:
-            reason = type(error.storage_error).__name__
-            log.warning("Redis is away (%s): each process counts the requests of its clients alone", reason)
+        shared = self._shared
+        answer = None if shared is None else self._guard.call(lambda: question(shared))
+        return question(self._alone) if answer is None else answer
 
 
 def _redis(url: str) -> RedisStorage:

@@ -9,7 +9,7 @@ import math
 import threading
 from collections import deque
 
-from tasks.sources.rate_limit.clock import CLOCK, Clock, Stop
+from tasks.sources.rate_limit.clock import CLOCK, Clock, Stop, backoff_s
 from tasks.sources.rate_limit.limiter import RateLimiter, at_close, limiter_for
 
 SOONEST_S, LATEST_S = 0.02, 1.0
@@ -134,15 +134,15 @@ class CircuitBreaker:
         """0 after the first failure, then 1, 2, 4 and 5 s, minus up to half at random."""
         if self._failures < HALF_OPEN_AFTER:
             return 0.0
-        full_s = min(2.0 ** min(self._failures - HALF_OPEN_AFTER, 10), LONGEST_BACKOFF_S)
-        return full_s * (0.5 + self._clock.chance() / 2)
+        over = self._failures - HALF_OPEN_AFTER + 1
+        return backoff_s(over, 1.0, cap_s=LONGEST_BACKOFF_S, jitter=0.5 + self._clock.chance() / 2)
 
     def _pause_s(self, retry_after_s: float | None, throttled: bool) -> float:
         if throttled:
             self._refusals += 1
         if retry_after_s is not None and retry_after_s > 0:
             return min(retry_after_s, LONGEST_PAUSE_S)
-        return min(2.0 ** min(self._refusals - 1, 10), LONGEST_PAUSE_S) if throttled else 0.0
+        return backoff_s(self._refusals, 1.0, cap_s=LONGEST_PAUSE_S) if throttled else 0.0
 
 
 def circuit_for(

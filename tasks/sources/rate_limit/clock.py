@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,17 @@ from dataclasses import dataclass, field
 from tasks.errors import SourceError
 
 SLICE_S = 0.5
+
+
+def backoff_s(
+    failures: int, base_s: float, *, factor: float = 2.0, cap_s: float = math.inf, jitter: float = 1.0
+) -> float:
+    """Return the exponential wait after `failures` (1 or more) failed tries in a row: base_s, base_s * factor, ….
+
+    At most `cap_s`, then multiplied by `jitter`, the caller's random number.
+    """
+    return min(cap_s, base_s * factor ** min(failures - 1, 10)) * jitter
+
 
 Stop = Callable[[], bool]
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import redis
 
 from tasks.sources.rate_limit.clock import CLOCK, SLICE_S, Clock, Stop
+from tasks.sources.rate_limit.redis_guard import RedisGuard
 from tasks.sources.rate_limit.windows import LocalWindow, RedisWindow
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,14 @@ class RateLimiter:
         self._own = LocalWindow(self.capacity, window_s + MARGIN_S, clock)
         self._paced_until = clock.started_at + window_s + MARGIN_S
         self._shared = RedisWindow(name, self.capacity, window_s + MARGIN_S, redis_url) if redis_url else None
-        self._redis_again_at = -math.inf
+        self._guard = RedisGuard(
+            log,
+            redis.RedisError,
+            away_s=REDIS_AWAY_S,
+            without=f"this process keeps the rate of {name} alone",
+            again=f"the rate of {name} is shared again",
+            now=clock.now,
+        )
         # Held by the caller that is next, so that small requests cannot overtake a large one forever.
         self._next_caller = threading.Lock()
         self._own_lock = threading.Lock()
@@ -139,23 +147,8 @@ class RateLimiter:
 
     def _through_redis(self, question: Callable[[RedisWindow], T]) -> T | None:
         """Query the shared window; None if there is none, or while Redis is away."""
-        if self._shared is None or self._clock.now() < self._redis_again_at:
-            return None
-        try:
-            answer = question(self._shared)
-        except redis.RedisError as error:
-            self._lose_redis(error)
-            return None
-        if self._redis_again_at > -math.inf:
-            self._redis_again_at = -math.inf
-            log.info("Redis is back: the rate of %s is shared again", self.name)
-        return answer
-
-    def _lose_redis(self, error: redis.RedisError) -> None:
-        if self._redis_again_at == -math.inf:
-            reason = type(error).__name__
-            log.warning("Redis is away (%s): this process keeps the rate of %s alone", reason, self.name)
-        self._redis_again_at = self._clock.now() + REDIS_AWAY_S
+        shared = self._shared
+        return None if shared is None else self._guard.call(lambda: question(shared))
 
 
 def sustained_per_s(per_s: float, window_s: int = 10) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tasks.errors import SourceError
 from tasks.sources.http import AnswerTooLarge, HttpError
-from tasks.sources.rate_limit.clock import Clock, Stop, Stopped
+from tasks.sources.rate_limit.clock import Clock, Stop, Stopped, backoff_s
 from tasks.sources.solana import rpc
 from tasks.sources.solana.endpoint import LABEL, SOURCE, Capabilities, Endpoint, connection_for
 from tasks.sources.solana.rpc import Call, Outcome, RpcError
@@ -108,7 +108,7 @@ class RpcCaller:
         """
         asked = max(fault.retry_after_s or 0.0 for fault in faults)
         if asked == 0:
-            self._clock.wait(self._clock.chance() * min(CAP_S, BASE_S * 2 ** (attempt - 1)), self._stop)
+            self._clock.wait(backoff_s(attempt, BASE_S, cap_s=CAP_S, jitter=self._clock.chance()), self._stop)
         return asked <= LONGEST_PAUSE_S
 
     def _try(self, calls: Sequence[Call]) -> list[Outcome]:

@@ -269,8 +269,8 @@ class Away:
 
     def over(self) -> None:
         assert cache._cache
-        assert cache._cache._again_at is not None
-        cache._cache._again_at = 0.0
+        assert cache._cache._guard._again_at is not None
+        cache._cache._guard._again_at = 0.0
 
 
 @pytest.fixture
