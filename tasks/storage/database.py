@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import select
+import sqlite3
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +28,7 @@ MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x57414C4C  # an arbitrary number that names this program's advisory lock
 ROWS_PER_INSERT = 500
 MAX_CONNECTIONS = 256
+TIMEOUT_S = 15  # for a lock of SQLite
 
 
 def open_database(settings: Settings) -> Database:
@@ -42,7 +45,7 @@ def open_database(settings: Settings) -> Database:
             str(path),
             max_connections=MAX_CONNECTIONS,
             pragmas=_pragmas(),
-            timeout=15,
+            timeout=TIMEOUT_S,
             lock_type="IMMEDIATE",
             check_same_thread=False,
         )
@@ -100,7 +103,7 @@ def _sqlite_path(url: str) -> pathlib.Path:
 
 def _pragmas() -> list[tuple[str, Any]]:
     return [
-        ("busy_timeout", 15_000),  # first: switching to WAL may itself have to wait
+        ("busy_timeout", TIMEOUT_S * 1000),  # first: switching to WAL may itself have to wait
         ("journal_mode", "wal"),
         ("synchronous", 1),
         ("foreign_keys", 1),
@@ -133,12 +136,28 @@ def migrate() -> list[str]:
     When several processes start at once, one migrates and the others wait. Raises SettingsError for a database of a
     newer version.
     """
+    if is_sqlite():
+        _switch_to_wal(str(db.obj.database))
     with session(), _migration_lock():
         runner = Runner(db.obj, str(MIGRATIONS))
         newer = [step.name for step in runner.status() if step.path is None]
         if newer:
             raise SettingsError(f"The database is newer than this program (it has {newer[-1]}); update Walletkin.")
         return list(runner.up())
+
+
+def _switch_to_wal(path: str) -> None:
+    """Switch a new file to WAL. Processes that do so at once can deadlock, where SQLite ignores its busy timeout."""
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        try:
+            with contextlib.closing(sqlite3.connect(path, timeout=TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA journal_mode = wal")
+            return
+        except sqlite3.Error as error:
+            if "locked" not in str(error):
+                return  # the next connection raises it as users see it
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager
