@@ -243,7 +243,7 @@ def test_a_cursor_of_another_list_is_refused_and_the_page_starts_again(
     for other in ("sort=capital", "min=0.1", f"wallet={five_wallets[0]}", "cluster=1", "edges=yes"):
         answer = client.get(f"{path}.json?{other}&after={after}")
         assert answer.status_code == 400
-        assert "start again" in answer.json["error"]["message"]
+        assert "Start again" in answer.json["error"]["message"]
     other_key = finish(client, five_wallets[:4])
     assert client.get(f"/analyses/{other_key}/pairs.json?after={after}").status_code == 400
     page = client.get(f"/analyses/{other_key}/pairs?limit=4&after={after}")
