@@ -33,9 +33,9 @@ class Address(BaseConverter):
 
 
 def back_to(url: str) -> str:
-    """Return the page of this site that a form names in `next`, else the one given."""
-    wanted = request.form.get("next", "")
-    return wanted if LOCAL_PATH.fullmatch(wanted) else url
+    """Return the page of this site that a form names in `next`, otherwise `url`."""
+    sent = request.form.get("next", "")
+    return sent if LOCAL_PATH.fullmatch(sent) else url
 
 
 def page_url(endpoint: str, **changes: Any) -> str:
@@ -45,7 +45,7 @@ def page_url(endpoint: str, **changes: Any) -> str:
 
 
 def parts_of(url: str) -> urllib.parse.SplitResult:
-    """Split a URL that somebody sent; one that cannot be split has no parts."""
+    """Split a URL from a request; one that cannot be split has no parts."""
     try:
         return urllib.parse.urlsplit(url)
     except ValueError:

@@ -21,7 +21,7 @@ FIRST_COLUMNS = ("missing", "excluded")
 ROWS_PER_CHUNK = 500
 PLAIN = (float, int)
 
-# Where a spreadsheet splits at semicolons or tabs, a formula may also begin inside of our cell, quoted or not.
+# Where a spreadsheet splits at semicolons or tabs, a formula may also begin inside a cell, quoted or not.
 INNER_RISK = re.compile(r"""([;\t\r\n][\s"']*)([=+\-@＝＋－＠])""")
 
 
@@ -41,7 +41,7 @@ def cell(value: Any) -> Any:
 def _harmless(text: str) -> str:
     """Put an apostrophe before whatever could be the beginning of a formula.
 
-    Also before "-2": a number of ours is no text, so that this is somebody's label or a token's name.
+    Also before "-2": numbers are not written as text, so this is a label or a token's name.
     """
     if text.isalnum():  # an address, a mint, a hash: most cells of long files
         return text
@@ -54,7 +54,7 @@ def response(
 ) -> Response:
     """Return a CSV download; each row ends with what its result was made with, as far as a cell can hold it.
 
-    What the result lacks and the excluded mints are in the first row alone; where there is nothing to tell, that row
+    What the result lacks and the excluded mints are in the first row alone; where there are no rows, that row
     has nothing else. The rates of each day are in the analysis's JSON, which the answer's `Link` names.
     """
     header = (*columns, *SOURCE_COLUMNS, *FIRST_COLUMNS)
@@ -77,8 +77,8 @@ def download(analysis: Analysis, chunks: Iterator[str], name: str, mimetype: str
 
 def _source(made: Mapping[str, Any]) -> list[Any]:
     chosen = made["parameters"]
-    told = {**made, **chosen, "excluded_mints": len(chosen["exclude"])}
-    return [told[name] for name in SOURCE_COLUMNS]
+    facts = {**made, **chosen, "excluded_mints": len(chosen["exclude"])}
+    return [facts[name] for name in SOURCE_COLUMNS]
 
 
 def _whole(rows: Iterable[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:

@@ -40,9 +40,9 @@ def _pairs(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    told = {**provenance, **provenance["parameters"]}
-    del told["parameters"]
-    texts = {name: " ".join(value) if isinstance(value, list) else value for name, value in told.items()}
+    facts = {**provenance, **provenance["parameters"]}
+    del facts["parameters"]
+    texts = {name: " ".join(value) if isinstance(value, list) else value for name, value in facts.items()}
     return {name: str(value) for name, value in texts.items() if value not in (None, "")}
 
 

@@ -35,7 +35,7 @@ def exposition() -> bytes:
 
 
 class _Everything(Collector):
-    """All metrics, read out of the database when they are asked for."""
+    """All metrics, read from the database on each request."""
 
     def collect(self) -> Iterable[Metric]:
         totals = metric_store.totals()

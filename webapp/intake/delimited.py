@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Where a header says that addresses and labels stand; `label` is None when it names none."""
+    """The columns of addresses and labels in a header; `label` is None when it names none."""
 
     delimiter: str
     address: int
@@ -184,7 +184,7 @@ def _freely(line: int, record: str) -> Iterator[Entry]:
 
 
 def _one_line(line: int, record: str, meant: Sequence[str]) -> Iterator[Entry]:
-    """Read a line with an address and other things: by its delimiter if a field is an address, else by its words."""
+    """Read a line with an address among other text: by delimiter if a field is an address, otherwise by words."""
     fields = _best_fields(record)
     found = [field for field in fields if looks_like_address(field) and not any(map(str.isspace, field.strip()))]
     if found:
@@ -198,7 +198,7 @@ def _one_line(line: int, record: str, meant: Sequence[str]) -> Iterator[Entry]:
 
 
 def _likeliest(found: Sequence[str]) -> str:
-    """Choose the first valid address, else the first attempt at one; "" of none."""
+    """Choose the first valid address, otherwise the first attempt at one; "" of none."""
     if len(found) < 2:
         return found[0] if found else ""
     return next((word for word in found if is_address(trimmed(word))), found[0])

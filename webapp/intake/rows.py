@@ -1,6 +1,6 @@
 """Turns a pasted list, a CSV or a JSON list into rows, each judged alone: accepted, duplicate or rejected.
 
-It stores nothing and asks nobody: the mints that the registry knows come in through `known_mints`.
+It reads no database: `known_mints` supplies the mints of the registry.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Verdict = Literal["accepted", "duplicate", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One wallet as somebody wrote it, and what became of it.
+    """One wallet of the input, and its verdict.
 
     `line` counts physical lines from 1. `text` is what stood in the address's place (the whole line when nothing did),
     shortened and free of control characters. `address` is set whenever one could be read, even if it was rejected
@@ -163,7 +163,7 @@ def _found(line: int, text: str, label: str | None, reading: ParsedAddress) -> _
 
 
 def _cut_off(found: Iterator[_Found]) -> Iterator[_Found]:
-    """Let so many rows through that memory stays bounded, and say on the next that the rest was not read."""
+    """Bound the number of rows, and with it memory; the next one is rejected with a sentence about the rest."""
     yield from islice(found, ROWS_AT_MOST)
     for one in islice(found, 1):
         reason = f"More than {ROWS_AT_MOST:,} rows; nothing from here on was read."
@@ -240,7 +240,7 @@ def _label(raw: str) -> str | None:
 
 
 def _shown(text: str) -> str:
-    """Make what somebody wrote fit to show: one line, shortened, U+FFFD for what would not show or would do harm."""
+    """Make input fit to show: one line, shortened, U+FFFD for what would not show or would do harm."""
     if len(text) <= TEXT_AT_MOST and text.isascii() and text.isprintable():
         return text.strip()
     shown = _HARMFUL.sub("\ufffd", INVISIBLE.sub("\ufffd", " ".join(text[:_CUT].split())))

@@ -1,4 +1,4 @@
-"""One module for each family of pages; here is what they share: the form of an answer, and the parts of addresses.
+"""One module for each family of pages; shared here: registration and the forms of an answer.
 
 A page is a template with named blocks: a browser gets the whole, htmx the block that it replaces.
 """
@@ -60,21 +60,21 @@ def render_page(template: str, block: str, *, section: str = "analyses", status:
 
 
 def json_response(shape: Mapping[str, Any], status: int = 200) -> Response:
-    """Answer with a shape as JSON."""
+    """Return a shape as a JSON answer."""
     response = jsonify(shape)
     response.status_code = status
     return response
 
 
 def see_other(url: str) -> Response:
-    """Send the reader to another page after a post: 303, or for htmx a header."""
+    """Redirect after a post: 303, or for htmx a header."""
     if htmx_headers():
         return make_response("", 204, {"HX-Redirect": url})
     return make_response(redirect(url, 303))
 
 
 def analysis_of(key: str) -> Analysis:
-    """Return the analysis with this key. Raises NotFound, which says that analyses are not kept for ever."""
+    """Return the analysis with this key. Raises NotFound, whose message mentions deletion after KEEP_DAYS."""
     try:
         return by_key(key)
     except NotFound as error:

@@ -1,4 +1,4 @@
-"""Analyses: judging a list, starting an analysis, showing and cancelling it."""
+"""Analyses: checking a list; starting, showing and cancelling an analysis."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ WALLETS_SHOWN = 200
 LEFT_OUT_SHOWN = 200
 MORE_SUMS = ("trades", "mints", "spent_sol", "pairs_beyond_chance", "largest_lift", "matched", "same_slot")
 CUT_NAMED = 3
-SAID_OF_WALLETS = re.compile("could not be read|read only in part|had more history")  # the same bar names these wallets
+NAMES_WALLETS = re.compile("could not be read|read only in part|had more history")  # the same bar names these wallets
 TOO_FEW = "An analysis needs at least two wallets; {} of this list can be used."
 
 
 @bp.post("/analyses/preview")
 def preview() -> Response:
-    """Judge a list without starting anything."""
+    """Check a list without starting anything."""
     draft = read_draft(current().max_wallets)
     if not wants_json():
         return render_page("home", "preview", **home.context(draft))
@@ -81,7 +81,7 @@ def _refused(draft: Draft, code: str) -> Response:
 
 def _new_analysis(draft: Draft) -> NewAnalysis:
     found = draft.intake
-    # A program that sends JSON without a cookie is no browser that could come back for its list.
+    # A program that sends JSON without a cookie is no browser that could return to its list.
     owner = access.browser_id() if request.mimetype == "application/json" else access.ensure_browser_id()
     return NewAnalysis(
         key=start.new_key(),
@@ -209,7 +209,7 @@ def _result_context(analysis: Analysis, result: Mapping[str, Any]) -> Mapping[st
         "insights": results.insight_views(analysis, result),
         "clusters": results.cluster_views(analysis, result, CLUSTERS_SHOWN),
         "cluster_sums": results.cluster_sums(analysis),
-        "missing": [text for text in result["missing"] if not SAID_OF_WALLETS.search(text)],
+        "missing": [text for text in result["missing"] if not NAMES_WALLETS.search(text)],
         "places": maps.places_view(analysis, result),
         "heat": maps.heat_view(analysis, result),
     }
@@ -227,10 +227,10 @@ def _exports(key: str) -> list[tuple[str, str]]:
 
 @bp.post("/analyses/<key:key>/retry")
 def retry_all(key: str) -> Response:
-    """Read every wallet again that could not be read, or not wholly, but none that the service refused for good."""
+    """Retry every failed or partial wallet, except those whose address the service rejects."""
     analysis = analysis_of(key)
-    troubled = incomplete_wallets(analysis.id)
-    again = {address: wallet for address, wallet, reason in troubled if not words.is_refused(reason)}
+    incomplete = incomplete_wallets(analysis.id)
+    again = {address: wallet for address, wallet, reason in incomplete if not words.is_refused(reason)}
     ttl_s = current().sync_ttl_s
     found = start.retry_wallets(analysis, again, key=start.new_key(), sync_ttl_s=ttl_s)
     url = url_for("analyses.show", key=found.key)
@@ -240,7 +240,7 @@ def retry_all(key: str) -> Response:
 
 @bp.post("/analyses/<key:key>/cancel")
 def cancel(key: str) -> Response:
-    """Stop an analysis; what was read is kept."""
+    """Stop an analysis; wallets read so far stay stored."""
     analysis = analysis_of(key)
     workflow.cancel(analysis)
     if wants_json():

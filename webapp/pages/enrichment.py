@@ -1,4 +1,4 @@
-"""How far the tokens of an analysis are known, and asking for their prices again."""
+"""The state of the token lookups of an analysis, and refreshing prices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def show_json(key: str) -> Response:
 
 @bp.get("/analyses/<key:key>/enrichment", endpoint="enrichment")
 def show(key: str) -> Response:
-    """Show the enrichment. htmx, which asks again and again, is told when to stop."""
+    """Show the enrichment; the last poll stops htmx."""
     analysis = analysis_of(key)
     shown = enrichment.enrichment_view(analysis)
     answer = _page(analysis, shown)

@@ -66,7 +66,7 @@ def show_activity() -> Response:
 
 
 def _states() -> list[tuple[str, int]]:
-    """Return the states to choose from, "" for all, each with how many jobs of what else was asked for are in it."""
+    """Return the states to choose from, "" for all, each with the number of jobs under the other filters."""
     kind = query.read_choice("kind", tuple(JOB_KINDS))
     counts = job_log.state_counts(kind=kind, analysis=request.args.get("analysis") or None)
     return [("", sum(counts.values())), *((state, counts.get(state, 0)) for state in STATES)]
@@ -112,7 +112,7 @@ def cancel(job_id: str) -> Response:
     row = job_log.job(job_id)
     mine = [one for one in job_log.waiters([job_id])[job_id] if reader.may_see(one.key, one.owner)]
     if not mine and not reader.sees_all:
-        raise Problem(403, "forbidden", "This job belongs to somebody else’s analysis.")
+        raise Problem(403, "forbidden", "You do not have access to this job.")
     everyone = reader.sees_all
     if not workflow.cancel_job(row["id"], None if everyone else [one.analysis_id for one in mine]):
         raise Conflict("This job has already ended.")

@@ -1,4 +1,4 @@
-"""The map and the heat map of an analysis: cards of its page, and pages with the table that says the same."""
+"""The map and the heat map of an analysis: cards of its page, and pages with a table of the same values."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ SCORE_SORTS: Sorts = {
 def places(key: str) -> Response:
     """Show where the wallets lie, with the table of the same."""
     analysis = analysis_of(key)
-    asked = _asked(PLACE_SORTS, "cluster")
+    requested = _requested(PLACE_SORTS, "cluster")
     result = analyses.result_or_none(analysis)
-    view = places_view(analysis, result, *asked) if result else None
+    view = places_view(analysis, result, *requested) if result else None
     return _page("places", "Projection of capital", analysis, result, view)
 
 
@@ -62,9 +62,9 @@ def places(key: str) -> Response:
 def heat(key: str) -> Response:
     """Show how alike the closest wallets are, with the table of the same."""
     analysis = analysis_of(key)
-    asked = _asked(SCORE_SORTS, "-overall")
+    requested = _requested(SCORE_SORTS, "-overall")
     result = analyses.result_or_none(analysis)
-    view = heat_view(analysis, result, *asked) if result else None
+    view = heat_view(analysis, result, *requested) if result else None
     return _page("heat", "Heat map of overall score", analysis, result, view)
 
 
@@ -81,7 +81,7 @@ def _page(which: str, kind: str, analysis: Analysis, result: Row | None, view: M
     )
 
 
-def _asked(sorts: Sorts, default: str) -> tuple[str, int, int]:
+def _requested(sorts: Sorts, default: str) -> tuple[str, int, int]:
     """Read the query: the sort (a minus: the largest first), where the rows begin, and how many to show."""
     choices = [sign + name for name in sorts for sign in ("", "-")]
     sort = str(query.read_choice("sort", choices, default))
@@ -91,7 +91,7 @@ def _asked(sorts: Sorts, default: str) -> tuple[str, int, int]:
 def places_view(
     analysis: Analysis, result: Row, sort: str | None = None, start: int = 0, limit: int = ROWS_A_PAGE
 ) -> Mapping[str, Any] | None:
-    """Return the scatter, the wallets in it and, with a sort, a page of their table; None where nobody has a place."""
+    """Return the scatter, the wallets in it and, with a sort, a page of their table; None without placed wallets."""
     chosen, placed, found = _scatter(analysis.key, result["id"])
     if not chosen:
         return None
@@ -137,7 +137,7 @@ def _scored(analysis: Analysis, views: Mapping[int, Row], rows: Sequence[Scored]
 @lru_cache(RESULTS_KEPT)
 def _scatter(key: str, result_id: int) -> tuple[Sequence[int], int, maps.Scatter]:
     """Place the wallets of a result. The key goes along: another database numbers its results alike."""
-    # Clusters may repeat a colour, so whoever is in one must be there for its number to be read.
+    # Clusters may repeat a colour, so that only the number of a member tells them apart.
     chosen, placed = wallet_lists.on_map(result_id, DOTS_SHOWN)
     spots = results.wallets(result_id, chosen)
     return (

@@ -1,4 +1,4 @@
-"""One pair: what speaks for and against it, its matched trades and its shared tokens, as page, JSON and CSV."""
+"""One pair: evidence for and against it, matched trades and shared tokens, as page, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKENS_A_PAGE, MOST_TOKENS = 10, 200
 MATCHES_SHOWN, MOST_MATCHES_SHOWN = 10, 200
 SHARES_SHOWN = 6
 MARK_LENGTH = 8
-"""So many characters of a mint tell the tokens of one page apart."""
+"""Characters of a mint that distinguish the tokens of one page."""
 SORTS = ("capital", "behavioural")
 Row = Mapping[str, Any]
 """A row of `tasks/pipeline/evidence.py`, which describes it."""
@@ -160,7 +160,7 @@ def _shares(rows: Sequence[Row], score: str, total: float | None) -> Mapping[str
 
 
 def _case(row: Row) -> list[Row]:
-    """Return what speaks for a pair, each with the part of the page that proves it."""
+    """Return the evidence for a pair, each with the part of the page that proves it."""
     return [{**one, "proof": results.proof_of(one["insight"])} for one in row["for"]]
 
 
@@ -178,7 +178,7 @@ def _unmatched(both: evidence.Sides, matches: Sequence[Row], mints: set[str]) ->
 
 
 def _matches(analysis: Analysis, matches: Sequence[Row], lone: UnmatchedTimes) -> Mapping[str, Any]:
-    """Return the matched trades for a page: the first of them as rows, all of them drawn, and counted by who led."""
+    """Return the matched trades for a page: the first of them as rows, all of them drawn, and counted by leader."""
     window_s = analysis.timing_window_s
     return {
         "matches": with_token_views(matches[:MOST_MATCHES_SHOWN]),

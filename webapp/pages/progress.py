@@ -1,4 +1,4 @@
-"""Watching an analysis run: its progress, which htmx asks for again and again, and the page that becomes the result."""
+"""The progress of an analysis, which htmx polls until the result replaces it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def show_json(key: str) -> Response:
 
 @bp.get("/analyses/<key:key>/progress", endpoint="progress")
 def show(key: str) -> Response:
-    """Show the progress. A poll of what has ended is the last one, and brings the result.
+    """Show the progress. The last poll, after the end, brings the result.
 
-    A poll says which result its page shows; without that it is the answer to something that was done, and is made anew.
+    A poll names the result that its page shows; a request without it follows a user's action and is not cached.
     """
     analysis = analysis_of(key)
     ended = analysis.state not in LIVE

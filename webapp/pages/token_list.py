@@ -1,4 +1,4 @@
-"""All tokens of an analysis: who traded them and for how much, with their names and prices as these are found."""
+"""All tokens of an analysis: by how many wallets and for how much, with names and prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token cells by mint: the poll that brings a page what its awaited cells have become; the same as a page and JSON."""
+"""Tokens by mint, as page and JSON, and the poll that refreshes the token cells of other pages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from webapp.presenters.tokens import Tokens, TokenView, token_views, tokens_by_m
 bp = Blueprint("tokens", __name__)
 
 
-def asked_mints() -> list[str]:
-    """Return the mints that the query names, each once. Raises InputError for none, too many, or what is none."""
+def requested_mints() -> list[str]:
+    """Return the mints that the query names, each once. Raises InputError for none, too many, or an invalid one."""
     named = ",".join(request.args.getlist("mints"))
     mints = list(dict.fromkeys(mint for text in named.split(",") if (mint := text.strip())))
     if not mints or len(mints) > query.MOST_MINTS:
@@ -30,8 +30,8 @@ def asked_mints() -> list[str]:
 
 @bp.get("/tokens.json")
 def show_json() -> Response:
-    """Give token shapes in the order asked."""
-    mints = asked_mints()
+    """Return tokens as JSON, in the order of the request."""
+    mints = requested_mints()
     known = tokens_by_mint(mints)
     found: Tokens = {"tokens": [known[mint] for mint in mints]}
     return json_response(found)
@@ -39,8 +39,8 @@ def show_json() -> Response:
 
 @bp.get("/tokens")
 def show() -> Response:
-    """Show the tokens asked for; a poll gets the cells of those that are no longer awaited."""
-    mints = asked_mints()
+    """Show tokens; a poll gets the cells of those whose lookup has ended."""
+    mints = requested_mints()
     known = token_views(mints)
     tokens = [known[mint] for mint in mints]
     if polling.is_poll():
@@ -50,7 +50,7 @@ def show() -> Response:
 
 
 def _named() -> str | None:
-    """Return the key of the analysis that the request names, whose form a failed token is asked again by."""
+    """Return the key of the analysis that the request names, whose form retries failed tokens."""
     key = request.args.get("analysis") or None
     return key and str(by_key(key).key)
 

@@ -127,7 +127,7 @@ def trades(key: str, address: str) -> Response:
 
 
 def _trades(analysis: Analysis, rows: Sequence[AuditRow]) -> list[AuditRow]:
-    """Pick the trades that the measures know: inside the window, of tokens that are not left out; the newest first."""
+    """Return the trades counted: inside the window, of tokens not excluded; newest first."""
     window = window_of(analysis)
     known = (row for row in rows if row.side in ("buy", "sell") and row.reason != "excluded mint")
     return [row for row in known if row.block_at is not None and in_window(row.block_at, *window)][::-1]
@@ -142,7 +142,7 @@ def _trade(row: AuditRow) -> Mapping[str, Any]:
 def _head(
     analysis: Analysis, wallet: AnalysisWallet, audit: CapitalAudit, traded: Sequence[AuditRow]
 ) -> Mapping[str, Any]:
-    """Return what the head of both pages of a wallet shows: who it is, its style, over what time it was read, tabs."""
+    """Return what the head of both pages of a wallet shows: the wallet, its style, the time span read, tabs."""
     result = evidence.shown_result(analysis)
     times = [row.block_at for row in audit.rows if row.block_at is not None]
     address = wallet.wallet.address
@@ -229,7 +229,7 @@ def _closest(analysis: Analysis, wallet: AnalysisWallet) -> list[PairView]:
 
 @bp.post("/analyses/<key:key>/wallets/<address:address>/retry")
 def retry(key: str, address: str) -> Response:
-    """Read a wallet again that could not be read, or not wholly."""
+    """Retry a failed or partial wallet."""
     found = retry_wallet(analysis_of(key), address, key=new_key(), sync_ttl_s=current().sync_ttl_s)
     url = url_for("analyses.show", key=found.key)
     if wants_json():

@@ -101,7 +101,7 @@ class SolUsd(TypedDict):
 
 
 class Background(TypedDict):
-    """The wallets and tokens that chance is measured against; `reason` says why it cannot be."""
+    """The wallets and tokens that chance is measured against; `reason` is set where it cannot be."""
 
     wallets: Count
     mints: Count
@@ -162,7 +162,7 @@ def analysis(
     clusters: list[Cluster],
     insights: list[InsightSummary],
 ) -> AnalysisAnswer:
-    """Return an analysis; what a result says is None while there is none."""
+    """Return an analysis; the parts of a result are None while there is none."""
     rejected, _ = analyses.intake_rows(row.id)
     return {
         "id": row.key,
@@ -210,7 +210,7 @@ def analysis_view(row: Analysis, wallets: Sequence[Row] | None = None) -> Analys
 
 
 def _state_counts(row: Analysis) -> Mapping[str, int]:
-    """Count the wallets by state; once for a complete analysis, which does not change and whose pages all say so."""
+    """Count the wallets by state; a complete analysis does not change, so its counts are cached."""
     return _final_counts(row.key, row.id) if row.state == "complete" else analyses.state_counts(row.id)
 
 
@@ -255,18 +255,18 @@ def _key_of(analysis_id: int | None) -> str | None:
 
 def summary(result: Row) -> Summary:
     """Return the totals of a result."""
-    kept = result["summary"]
+    stored = result["summary"]
     return {
         "wallets": result["wallets"],
-        "pairs": kept["pairs_total"],
-        "pairs_kept": kept["pairs_kept"],
-        "pairs_cut": kept["pairs_cut"],
-        "pairs_behavioural_over_0_5": kept["pairs_behavioural_over_0_5"],
-        "pairs_capital_over_0_5": kept["pairs_capital_over_0_5"],
-        "median_overall": kept["median_overall"],
-        "score_histogram": kept["score_histogram"],
+        "pairs": stored["pairs_total"],
+        "pairs_kept": stored["pairs_kept"],
+        "pairs_cut": stored["pairs_cut"],
+        "pairs_behavioural_over_0_5": stored["pairs_behavioural_over_0_5"],
+        "pairs_capital_over_0_5": stored["pairs_capital_over_0_5"],
+        "median_overall": stored["median_overall"],
+        "score_histogram": stored["score_histogram"],
         "top_tokens": [pick(TopToken, one) for one in result["top_tokens"]],
-        "token_frequency": kept["token_frequency"],
+        "token_frequency": stored["token_frequency"],
     }
 
 

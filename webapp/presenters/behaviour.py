@@ -1,4 +1,4 @@
-"""The part of a wallet's page that says how it trades, with what is not known. Has no address of its own."""
+"""The part of a wallet's page about its trading behaviour, and what is unknown. It has no address of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.presenters import charts, results, tokens
 
 HOLD_TEXTS = ("< 1 min", "1–5", "5–30", "½–4 h", "4–24 h", "1–7 d", "> 7 d")
 HOLD_NAMES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 4 h", "4 to 24 h", "1 to 7 days", "over 7 days")
-"""What stands under the bars, where there is little room, and in the table that says the same in words."""
+"""Labels under the bars, where space is short, and in the table with the same figures."""
 MINTS_SHOWN = 8
 CHART_HEIGHT = 158
 
@@ -51,18 +51,18 @@ def _largest(values: list[float]) -> list[int]:
 
 
 def _unknown(found: Mapping[str, Any]) -> list[str]:
-    """Say what is not in the figures, and why."""
-    told = []
+    """Return sentences about what is not in the figures, and why."""
+    notes = []
     share = found["unmatched_sold_share"]
     if found["realised_profit_sol"] is None:
-        told.append("Nothing that was sold can be matched with a buy at a known price, so profit is not known.")
+        notes.append("Nothing that was sold can be matched with a buy at a known price, so profit is not known.")
     elif share:
-        told.append(
+        notes.append(
             f"{percent(share)} of the proceeds came from tokens whose buy at a known price is not in the data; "
-            "they are left out of profit and hold time."
+            "they are not included in profit and hold time."
         )
     if found["unrealised_profit_sol"] is None:
-        told.append("The unrealised profit is not known: a holding, its price or what it cost is missing.")
+        notes.append("The unrealised profit is not known: a holding, its price or what it cost is missing.")
     if found["median_hold_s"] is None and found["sells"]:
-        told.append("No hold time is known, for the same reason.")
-    return told
+        notes.append("No hold time is known, for the same reason.")
+    return notes

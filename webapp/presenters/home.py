@@ -59,7 +59,7 @@ def recent_views(owner: str) -> list[Mapping[str, Any]]:
 
 
 def intake_view(found: Intake) -> IntakeView:
-    """Return the rows of a list: ACCEPTED_SHOWN good ones (or all, when asked for), OTHERS_SHOWN of the others."""
+    """Return the rows of a list: ACCEPTED_SHOWN accepted ones (all on request) and OTHERS_SHOWN of the rest."""
     unfolded = "all" in request.form
     rows = _first(found, len(found.accepted) if unfolded else ACCEPTED_SHOWN)
     shown = sum(row.verdict == "accepted" for row in rows)

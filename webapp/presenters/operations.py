@@ -170,7 +170,7 @@ def _endpoint(name: str, statuses: Counter[str], bounds: Counter[str], seconds: 
 
 
 def _bound_ms(bounds: Mapping[str, float], count: int) -> float | None:
-    """Return the bound, in milliseconds, that 95 % of the requests kept; None when it is above the last one."""
+    """Return the bound, in milliseconds, that 95 % of the requests stayed below; None above the last one."""
     so_far = 0.0
     for bound in REQUEST_BOUNDS_S:
         so_far += bounds.get(repr(bound), 0.0)

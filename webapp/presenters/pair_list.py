@@ -1,6 +1,6 @@
-"""The list of pairs as a card, on its own page and inside of the result: filters from the query, one page of rows.
+"""The list of pairs as a card, on its own page and on that of the result: filters from the query, one page of rows.
 
-Every link of the list is a query alone, "?sort=capital", so that the same card leads from either page to itself.
+Every link of the list is a query alone, "?sort=capital", so that one card serves both pages.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ COUNTS = ("lift", "matched")
 """Sorts whose `min` is no score."""
 PAIRS_A_PAGE, MOST_PAIRS = 50, 200
 CHIPS = 6
-"""Insights that a chip of their own filters by; the others are in a menu."""
+"""How many insights have a chip; the others are in a menu."""
 NAMED_CLUSTERS = 40
-"""So many clusters are chosen by name; more, by number."""
+"""Up to so many clusters there is a list to choose from; otherwise a field for the number."""
 NO_PAIRS = pairs.PairPage([], None, 0)
 
 
@@ -57,9 +57,9 @@ class Chip(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PairFilters:
-    """Which pairs are asked for; with `nothing` no pair can pass: the wallet is not in the analysis.
+    """The filters of the query; with `nothing` no pair can pass: the wallet is not in the analysis.
 
-    `wallet` is the address or label that was asked for, `position` its place, None when it is not in the analysis.
+    `wallet` is the address or label of the query, `position` its position, None when it is not in the analysis.
     """
 
     sort: str
@@ -97,23 +97,23 @@ def read_filters(analysis: Analysis) -> PairFilters:
     return PairFilters(sort, least, wallet, position, insight, read_cluster(), edges)
 
 
-def _position(analysis: Analysis, wanted: str) -> int | None:
-    """Find a wallet by its address or its label: the whole of it, else a part; capitals do not matter in labels."""
-    if is_address(wanted):
+def _position(analysis: Analysis, text: str) -> int | None:
+    """Find a wallet by its address or label: a whole label first, otherwise a part; case does not matter."""
+    if is_address(text):
         try:
-            return int(analyses.wallet(analysis.id, wanted).position)
+            return int(analyses.wallet(analysis.id, text).position)
         except NotFound:
             return None
     labels = {position: label.casefold() for position, label in wallet_lists.labels(analysis.id).items()}
-    wanted = wanted.casefold()
-    whole = [position for position, label in labels.items() if label == wanted]
-    return next((position for position in (*whole, *labels) if wanted in labels[position]), None)
+    text = text.casefold()
+    whole = [position for position, label in labels.items() if label == text]
+    return next((position for position in (*whole, *labels) if text in labels[position]), None)
 
 
 def read_page(filters: PairFilters, result: Mapping[str, Any] | None, limit: int = PAIRS_A_PAGE) -> pairs.PairPage:
-    """Return the page of pairs that the query asks for. Raises Outdated when its mark is not one of this list."""
+    """Return the page of pairs that the query asks for. Raises Outdated for a cursor of another list."""
     after = request.args.get("after") or None
-    # A mark asks for a page, of which a reader may have seen all: a shorter beginning is only for those who come anew.
+    # Only the first visit gets a shorter page: with a cursor the reader may have seen the rest.
     limit = read_limit(PAIRS_A_PAGE if after else limit, MOST_PAIRS)
     if result is None or filters.nothing:
         return NO_PAIRS
@@ -123,8 +123,8 @@ def read_page(filters: PairFilters, result: Mapping[str, Any] | None, limit: int
 def card(analysis: Analysis, result: Mapping[str, Any] | None, limit: int = PAIRS_A_PAGE) -> Mapping[str, Any]:
     """Return what the card of pairs shows: the rows that the query asks for, the filters, and the ways on.
 
-    A mark of a result that was replaced meanwhile gives the beginning and `outdated`; htmx, which would put that below
-    the rows that it has, gets no rows. `limit` is how many rows there are when the query does not say.
+    A cursor of a replaced result gives the first page and `outdated`; htmx, which would append that, gets no
+    rows. `limit` is the default size of a page.
     """
     filters = read_filters(analysis)
     (rows, following, total), outdated = _page_or_first(filters, result, limit)
@@ -163,14 +163,14 @@ def query(**changes: Any) -> str:
 
 
 def _before(after: str, first: int) -> str | None:
-    """Return the mark of the page before one; None for the first page, which may overlap."""
+    """Return the cursor of the page before; None for the first page, which may overlap."""
     limit = read_limit(PAIRS_A_PAGE, MOST_PAIRS)
     _, *of = decode_cursor(after, 3)
     return encode_cursor([first - limit, *of]) if first > limit else None
 
 
 def _page_or_first(filters: PairFilters, result: Mapping[str, Any] | None, limit: int) -> tuple[pairs.PairPage, bool]:
-    """Return a page, and whether it is the first one instead of one whose list is no more."""
+    """Return a page, and whether it is the first one because the cursor is of a replaced list."""
     try:
         return read_page(filters, result, limit), False
     except pairs.Outdated:
@@ -210,7 +210,7 @@ def _least_context(filters: PairFilters) -> Mapping[str, Any]:
 def _chips(filters: PairFilters, result: Mapping[str, Any]) -> list[Chip]:
     """Return the filters by insight: each insight that occurs, and how many pairs of the whole result carry it.
 
-    Where another filter narrows the list these counts would be of something else, so there are none. `menu` says which
+    With another filter these counts would not apply, so there are none. `menu` says which
     of them are in the menu: all but the first few.
     """
     narrowed = replace(filters, insight=None).narrowed

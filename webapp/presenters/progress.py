@@ -44,7 +44,7 @@ class Stage(TypedDict):
 
 
 class StageView(Stage):
-    """A stage for a page: `note` says what happens at the moment, `figure` is "provisional" or None."""
+    """A stage for a page: `note` describes the current work, `figure` is "provisional" or None."""
 
     title: str
     note: str | None
@@ -148,7 +148,7 @@ def _four_stages(
 
 def _reading_note(reading: Stage, counts: Mapping[str, int], left_s: float | None) -> str:
     if reading["state"] != "running":
-        return "All of them were tried" if reading["state"] == "done" else "What was read is kept"
+        return "All of them were tried" if reading["state"] == "done" else "Wallets read so far are stored"
     if not counts["syncing"]:
         return "Waiting for their turn"
     left = f", about {duration(max(1.0, left_s))} left" if left_s is not None else ""

@@ -164,11 +164,11 @@ def proof_of(slug: str) -> str:
 def _insights(key: str, result_id: int) -> tuple[InsightSummary, ...]:
     """Find the strongest example of each insight; its sentence is worked out from the trades of two wallets."""
     analysis = by_key(key)
-    told = results.result(result_id)["insights"]
-    strongest = {row["number"]: row for row in pairs.numbered(result_id, [one["number"] for one in told])}
+    stored = results.result(result_id)["insights"]
+    strongest = {row["number"]: row for row in pairs.numbered(result_id, [one["number"] for one in stored])}
     names = results.addresses(analysis.id)
     shown: list[InsightSummary] = []
-    for one in told:
+    for one in stored:
         row = strongest[one["number"]]
         a, b = names[row["wallet_a"]][0], names[row["wallet_b"]][0]
         text = one.get("text") or _sentence(analysis, one["insight"], a, b)

@@ -74,13 +74,13 @@ def token_views(mints: Iterable[str]) -> dict[str, TokenView]:
 
     A mint that the registry does not know is pending and not awaited: nothing will look it up.
     """
-    wanted = set(mints)
+    unique = set(mints)
     now, ttl_s = time.time(), current().price_ttl_s
-    known = cache.cells(wanted)
+    known = cache.cells(unique)
     for cell in known.values():
         updated = cell["last_updated"]
         cell["stale"] = updated is not None and not -CLOCKS_DIFFER_S <= now - updated <= ttl_s
-    return {mint: known.get(mint) or {**UNSEEN_TOKEN, "mint": mint} for mint in wanted}
+    return {mint: known.get(mint) or {**UNSEEN_TOKEN, "mint": mint} for mint in unique}
 
 
 def tokens_by_mint(mints: Iterable[str]) -> dict[str, Token]:

@@ -115,19 +115,19 @@ def _table(analysis: Analysis, filters: WalletFilters, start: int, limit: int) -
 
 
 def _head(analysis: Analysis, filters: WalletFilters, sort: str | None, text: str, kind: str) -> Head:
-    wanted = WalletFilters(sort or "list", filters.state, filters.cluster, filters.text)
-    url = _url(analysis, wanted) if sort else None
+    sorted_by = WalletFilters(sort or "list", filters.state, filters.cluster, filters.text)
+    url = _url(analysis, sorted_by) if sort else None
     return {"text": text, "kind": kind, "url": url, "current": sort == filters.sort, "sort": sort}
 
 
 def _url(analysis: Analysis, filters: WalletFilters, **more: Any) -> str:
-    asked_for: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "sort": None if filters.sort == "list" else filters.sort,
         "state": filters.state,
         "cluster": filters.cluster,
         "wallet": filters.text,
     }
-    return url_for("wallets.index", key=analysis.key, **asked_for, **more)
+    return url_for("wallets.index", key=analysis.key, **parameters, **more)
 
 
 def _rows(analysis: Analysis, positions: Sequence[int]) -> list[TableRow]:

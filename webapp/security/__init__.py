@@ -41,12 +41,12 @@ def _config(settings: Settings) -> dict[str, Any]:
         TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,
-        # Its check needs a Referer, which our pages do not send; tokens and Origin do the work.
+        # Its check needs a Referer, which the pages do not send; tokens and Origin do the work.
         WTF_CSRF_SSL_STRICT=False,
     )
 
 
 def _refuse_nul() -> None:
-    """Refuse an address with a NUL in its query: nothing here has one, and PostgreSQL takes none."""
+    """Refuse a NUL in the query, which PostgreSQL cannot store."""
     if any("\x00" in value for values in request.args.listvalues() for value in values):
-        raise Problem(400, "bad_request", "The address holds a character (NUL) that nothing here has.")
+        raise Problem(400, "bad_request", "The address contains an invalid character (NUL).")

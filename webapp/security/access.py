@@ -1,7 +1,4 @@
-"""Who is asking and what is let in: the browser's cookie, the reader's rights, forged posts, and headers.
-
-It decides what a reader may see (design.md, "Who may see what"); it does not fetch it.
-"""
+"""Access: the browser's cookie, the operator, and what a reader may see (docs/operations/threats.md)."""
 
 from __future__ import annotations
 
@@ -33,10 +30,10 @@ def ensure_browser_id() -> str:
 
 
 def idempotency_key(sent: str | None, content: str) -> str | None:
-    """Return how a request's Idempotency-Key is kept, None without one.
+    """Return how a request's Idempotency-Key is stored, None without one.
 
-    Apart for each browser (without a cookie: for each address), and for each content: who goes back, edits the list and
-    sends the form again, sends the same key with another wish.
+    Separate for each browser (without a cookie: each address) and each content: going back, editing the list and
+    sending the form again starts a new analysis.
     """
     if not sent:
         return None
@@ -48,7 +45,7 @@ def idempotency_key(sent: str | None, content: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks: the browser's id, the analysis that the request names, and whether all may be seen."""
+    """A reader: the browser's id, the analyses that the request names, and whether everything is visible."""
 
     browser: str | None = None
     named: frozenset[str] = field(default_factory=frozenset)
@@ -60,7 +57,7 @@ class Viewer:
 
 
 def viewer(settings: Settings, *keys: str) -> Viewer:
-    """Return who makes this request; `keys` are analyses that its path names."""
+    """Return the reader of this request; `keys` are analyses that its path names."""
     named = frozenset(filter(None, [*keys, *request.args.getlist("analysis"), *request.form.getlist("analysis")]))
     return Viewer(browser_id(), named, is_operator(settings))
 

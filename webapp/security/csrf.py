@@ -30,8 +30,8 @@ class CookieSession(SecureCookieSessionInterface):
 class MaskedCSRF(CSRFProtect):
     """Flask-WTF's tokens, each answer with another mask over them.
 
-    Pages are compressed, and the length of a compressed page tells whoever can put text into it and watch the line what
-    it repeats (BREACH): letter by letter, over many answers. What looks different in each answer cannot be told so.
+    Pages are compressed, and the length of a compressed page reveals repeated text to an attacker who can insert
+    text and watch the line (BREACH): letter by letter, over many answers. A token that differs in each is safe.
     """
 
     def init_app(self, app: Flask) -> None:
@@ -55,7 +55,7 @@ def masked_token() -> str:
 
 @contextlib.contextmanager
 def without_token() -> Iterator[None]:
-    """Let what is rendered in the block have no CSRF token, so that browsers may share it."""
+    """Render without a CSRF token inside the block, so that browsers may share the result."""
     own = g.pop("masked_token", None)
     g.masked_token = ""
     try:
@@ -67,7 +67,7 @@ def without_token() -> Iterator[None]:
 
 
 def unmasked(sent: str) -> str:
-    """Return the token under the mask, for anything that `masked_token` did not make a text that is no token."""
+    """Return the token under the mask; for anything else a text that is no token."""
     try:
         both = base64.urlsafe_b64decode(sent)
     except (ValueError, binascii.Error):
@@ -81,9 +81,9 @@ def _combined(mask: bytes, text: bytes) -> bytes:
 
 
 def refuse_forged(csrf: CSRFProtect) -> None:
-    """Let a form in with its token, and JSON from our own pages or from no page at all."""
+    """Accept a form with its token, and JSON from this site's pages or from no page at all."""
     if request.method not in UNSAFE or request.routing_exception is not None:
-        return  # what leads nowhere is answered 404 or 405
+        return  # answered with 404 or 405
     if request.mimetype == "application/json":
         _refuse_foreign_origin()
     elif request.mimetype in FORMS or not request.mimetype:

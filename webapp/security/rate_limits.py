@@ -1,11 +1,11 @@
-"""How much one client may ask for: analyses an hour, changes and pages a minute. Whoever asks for more is answered 429.
+"""Limits per client: analyses an hour, changes and pages a minute; above them 429.
 
-A client is a browser, by the id in its signed cookie, else an address; of IPv6 the first 64 bits, which one subscriber
-has whole. Cookies are had for the asking, so that all browsers of an address together are bounded too, far higher: many
-people may share one. The operator is not limited, nor are files and what a load balancer asks.
+A client is a browser, by the id in its signed cookie, otherwise an address (of IPv6 the first 64 bits, which belong to
+one subscriber). Cookies are free, so all browsers of an address share a far higher limit. Not limited: the operator,
+static files and probes of a load balancer.
 
-The library `limits` counts: in Redis where the settings name one, for all processes together; else each process alone.
-While Redis is away each counts alone too, and nobody is refused for it.
+The library `limits` counts, in Redis for all processes together, otherwise in each process. While Redis is away each
+process counts alone, and no request is refused for that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNLIMITED = ("static", "vendor_htmx", "favicon", "operations.healthz", "operatio
 STARTS = ("analyses.create", "analyses.rerun", "analyses.retry_all", "wallets.retry")
 READING = ("GET", "HEAD", "OPTIONS")
 CROWD, STARTING_CROWD = 50, 10
-"""How many times as much as one browser all browsers of an address together may ask for."""
+"""How many times the limit of one browser applies to all browsers of an address together."""
 REDIS_TIMEOUT_S = 1.0
 TOO_MANY = "The limit of {:,} {} was reached. Try again in {}."
 
@@ -61,7 +61,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 class Limits:
-    """Decides what is counted, and against which limit."""
+    """Applies the limits to requests."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -71,26 +71,26 @@ class Limits:
         self._starts = _rule("analyses an hour", RateLimitItemPerHour, settings.analyses_per_hour, STARTING_CROWD)
 
     def admit(self) -> None:
-        """Count the request. Raises Problem (429) when its client has asked for too much."""
+        """Count the request. Raises Problem (429) when the client is over its limits."""
         if request.endpoint in UNLIMITED or access.is_operator(self._settings):
             return
-        self._refuse(self._reads if request.method in READING else self._posts, self._counter.take)
+        self._refuse(self._reads if request.method in READING else self._posts, self._counter.hit)
         if request.method == "POST" and request.endpoint in STARTS:
             self._refuse(self._starts, self._counter.has_room)
             g.starts = self._starts
 
     def count_start(self, response: Response) -> Response:
-        """Count the analysis that was started; what was refused, say for a mistake in a form, does not count."""
+        """Count a started analysis; a refused request, such as an invalid form, does not count."""
         rule = g.pop("starts", None)
         if rule and response.status_code < 400:
-            for item, who in _counted(rule):
-                self._counter.take(item, who)
+            for item, client in _counted(rule):
+                self._counter.hit(item, client)
         return response
 
     def _refuse(self, rule: LimitRule | None, passes: Callable[[RateLimitItem, str], bool]) -> None:
-        for item, who in _counted(rule):
-            if not passes(item, who):
-                wait_s = self._counter.wait_s(item, who)
+        for item, client in _counted(rule):
+            if not passes(item, client):
+                wait_s = self._counter.wait_s(item, client)
                 message = TOO_MANY.format(item.amount, rule.what if rule else "", duration(wait_s))
                 raise Problem(429, "too_many_requests", message, retry_after_s=wait_s)
 
@@ -105,7 +105,7 @@ def _rule(what: str, period: type[RateLimitItem], amount: int, crowd: int) -> Li
 
 
 def _counted(rule: LimitRule | None) -> Iterator[tuple[RateLimitItem, str]]:
-    """Yield what a request counts against, and who for: a browser and its address, or without a cookie that alone."""
+    """Yield what a request counts against, and for which client: browser and address, without a cookie the address."""
     if rule is None:
         return
     browser, network = access.browser_id(), _network(request.remote_addr or "")
@@ -125,13 +125,13 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((found.packed[:8] + bytes(8), 64)))
 
 
-def _digest(who: str) -> str:
-    """Return what stands for a client in the counts: nobody who reads Redis learns a cookie or an address."""
-    return hashlib.sha256(who.encode()).hexdigest()[:32]
+def _digest(client: str) -> str:
+    """Return the name of a client in the counts: Redis holds no cookie and no address."""
+    return hashlib.sha256(client.encode()).hexdigest()[:32]
 
 
 class RequestCounter:
-    """Counts in Redis, else in this process."""
+    """Counts in Redis, otherwise in this process."""
 
     def __init__(self, redis_url: str | None):
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -144,17 +144,17 @@ class RequestCounter:
             again="the requests of clients are counted together again",
         )
 
-    def take(self, item: RateLimitItem, who: str) -> bool:
+    def hit(self, item: RateLimitItem, client: str) -> bool:
         """Count one for this client; False, and nothing is counted, when that would be too many."""
-        return self._ask(lambda counter: counter.hit(item, who))
+        return self._ask(lambda counter: counter.hit(item, client))
 
-    def has_room(self, item: RateLimitItem, who: str) -> bool:
+    def has_room(self, item: RateLimitItem, client: str) -> bool:
         """Whether one more would be let in; counts nothing."""
-        return self._ask(lambda counter: counter.test(item, who))
+        return self._ask(lambda counter: counter.test(item, client))
 
-    def wait_s(self, item: RateLimitItem, who: str) -> float:
+    def wait_s(self, item: RateLimitItem, client: str) -> float:
         """Return after how many seconds one more is let in, for a client that was refused."""
-        at = self._ask(lambda counter: counter.get_window_stats(item, who).reset_time)
+        at = self._ask(lambda counter: counter.get_window_stats(item, client).reset_time)
         # A window that has just ended still counts whole; what one request takes of it goes in this time.
         return max(1.0, at - time.time()) + item.get_expiry() / item.amount
 

@@ -183,9 +183,9 @@ def _few() -> LimitRule:
 def test_two_processes_share_the_count_through_redis(redis_url: str) -> None:
     who, rule = f"client {time.time()}", _few()
     first, second = RequestCounter(redis_url), RequestCounter(redis_url)
-    assert first.take(rule.own, who)
-    assert second.take(rule.own, who)
-    assert not first.take(rule.own, who)
+    assert first.hit(rule.own, who)
+    assert second.hit(rule.own, who)
+    assert not first.hit(rule.own, who)
     assert not second.has_room(rule.own, who)
     assert 1 <= second.wait_s(rule.own, who) <= 2 * 3600 + 1800
 
@@ -217,9 +217,9 @@ def test_the_count_is_shared_again_when_redis_is_back(monkeypatch: pytest.Monkey
     rule = _few()
     with servers.redis() as url:
         counter, other = RequestCounter(url), RequestCounter(url)
-        assert counter.take(rule.own, "somebody")
+        assert counter.hit(rule.own, "somebody")
         counter._shared, kept = RequestCounter(f"redis://127.0.0.1:{servers.free_port()}")._shared, counter._shared
-        assert counter.take(rule.own, "somebody"), "alone, nothing was counted yet"
+        assert counter.hit(rule.own, "somebody"), "alone, nothing was counted yet"
         counter._shared = kept
-        assert counter.take(rule.own, "somebody")
-        assert not other.take(rule.own, "somebody")
+        assert counter.hit(rule.own, "somebody")
+        assert not other.hit(rule.own, "somebody")
