@@ -1,4 +1,4 @@
-"""The errors that rooms raise to each other. How a person sees them is decided elsewhere (`webapp/errors.py`)."""
+"""The errors that modules raise to each other; `webapp/errors.py` turns them into answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ LONGEST_MESSAGE = 500
 
 
 class WalletkinError(Exception):
-    """Anything that went wrong in a way the program foresaw; its text is a sentence for a person."""
+    """A foreseen error; its text is a sentence for users."""
 
 
 class SettingsError(WalletkinError):
@@ -14,7 +14,7 @@ class SettingsError(WalletkinError):
 
 
 class InputError(WalletkinError):
-    """One row of what a person sent cannot be used.
+    """A row of the input cannot be used.
 
     `line` counts from 1 (None when the whole input is meant); `reason` is a sentence that says what to do.
     """
@@ -34,11 +34,11 @@ class NotFound(WalletkinError):
 
 
 class Conflict(WalletkinError):
-    """The request makes sense, but not in the state that things are in."""
+    """The request is valid, but not in the present state."""
 
 
 class Busy(WalletkinError):
-    """There is too much to do already; `retry_after_s` is when asking again may help."""
+    """The queue is full; trying again may help after `retry_after_s`."""
 
     def __init__(self, message: str, retry_after_s: int):
         super().__init__(message)
@@ -46,14 +46,13 @@ class Busy(WalletkinError):
 
 
 class Stalled(WalletkinError):
-    """Work of ours was ended because nothing came of it any more; it may be tried again."""
+    """Work without progress was stopped; it may be tried again."""
 
 
 class SourceError(WalletkinError):
-    """An outside service did not give what was asked.
+    """A request to an outside service failed.
 
-    `permanent` errors are never tried again; for the others `retry_after_s` is the wait that the service asked
-    for, or None when it named none.
+    `permanent` errors are not retried; for the others `retry_after_s` is the wait that the service asked for, or None.
     """
 
     def __init__(self, source: str, message: str, *, permanent: bool, retry_after_s: float | None = None):

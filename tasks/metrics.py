@@ -1,6 +1,6 @@
-"""What this process has counted since it last wrote that down (`tasks/operations/heartbeat.py`). Knows no database and no service.
+"""The counters of this process; `operations/heartbeat.py` adds them to the database and empties them.
 
-A key is a name and its labels; a label is one of few words of ours, never an id, an address or what somebody sent.
+A key is a name and its labels; a label is one of a few fixed words, never an id, an address or input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _counted: dict[Key, float] = {}
 
 
 def add(name: str, *labels: str, by: float = 1.0) -> None:
-    """Count one more, or `by`, of what a name and its labels say."""
+    """Add one, or `by`, to a counter."""
     with _lock:
         _put((name, *labels), by)
 
@@ -37,7 +37,7 @@ def observed(name: str, *labels: str, seconds: float, bounds: Sequence[float]) -
 
 
 def drain() -> dict[Key, float]:
-    """Return all that was counted since the last time, and begin anew; empty when nothing was."""
+    """Return the counters and reset them; empty if nothing was counted."""
     with _lock:
         taken = dict(_counted)
         _counted.clear()
@@ -45,7 +45,7 @@ def drain() -> dict[Key, float]:
 
 
 def restore(taken: Mapping[Key, float]) -> None:
-    """Count again what was taken and could not be written down."""
+    """Add back drained counters that could not be stored."""
     with _lock:
         for key, value in taken.items():
             _put(key, value)

@@ -69,7 +69,7 @@ class Settings:
 
     @cached_property
     def secret_key(self) -> str:
-        """The key that signs cookies: the one given, else one made once in the data folder with mode 600."""
+        """The key that signs cookies: the given one, otherwise one made once in the data folder with mode 600."""
         return self.given_secret_key or _kept_secret(self.data_dir / "secret_key")
 
     @property
@@ -282,7 +282,7 @@ def _bind(text: str) -> str:
 
 
 def _url_parts(text: str) -> urllib.parse.SplitResult:
-    """Split a URL. Raises ValueError also for a port that is none, which would else come up only when it is used."""
+    """Split a URL. Raises ValueError also for an invalid port, which would otherwise show only on use."""
     parts = urllib.parse.urlsplit(text)
     if parts.port == 0:
         raise ValueError

@@ -1,6 +1,6 @@
-"""What happens by the clock, and the module that a worker loads: importing it registers every handler.
+"""What a worker process loads: the handlers of all jobs, the periodic tasks, and the start-up.
 
-Every consumer schedules; a tick inserts (name, minute) uniquely, and only the winner acts.
+Every worker runs the schedule; a tick inserts a unique (name, minute), and only the process that succeeds acts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ KEPT_MINUTES = 60
 
 
 def tick(name: str, now: float | None = None) -> bool:
-    """Take this minute's tick of a name. True for exactly one caller on all machines."""
+    """Take this minute's tick of a name; True for exactly one caller on all machines."""
     minute = int((time.time() if now is None else now) // 60)
     with database.session(), database.write():
-        # Ticks still to come were taken before the clock was set back, and must not silence it until then.
+        # Future ticks date from before the clock was set back, and must not block it until then.
         ScheduleTick.delete().where(ScheduleTick.name == name, ScheduleTick.minute > minute + 1).execute()
         won = ScheduleTick.insert(name=name, minute=minute).on_conflict_ignore().as_rowcount().execute() == 1
         if won:
@@ -40,7 +40,7 @@ def tick(name: str, now: float | None = None) -> bool:
 
 
 def recover_pipeline() -> None:
-    """Put back what was lost in the pipeline, and delete results that nobody sees any more."""
+    """Recover lost pipeline jobs and stranded analyses, and delete unreferenced results."""
     if tick("recover pipeline"):
         recovery.recover("pipeline")
         with database.session():
@@ -49,7 +49,7 @@ def recover_pipeline() -> None:
 
 
 def count() -> None:
-    """Count the jobs that have ended, and forget processes that are long silent."""
+    """Count the jobs that have ended, and delete the heartbeats of processes that are long silent."""
     if tick("count"):
         with database.session():
             metric_store.count_ended_jobs()
@@ -57,7 +57,7 @@ def count() -> None:
 
 
 def expire() -> None:
-    """Remove what ended KEEP_DAYS ago; what there is no time for now is removed a minute later."""
+    """Delete what ended KEEP_DAYS ago; the next run, a minute later, continues."""
     if tick("expire"):
         with database.session():
             metric_store.count_ended_jobs()  # before they are gone
@@ -67,7 +67,7 @@ def expire() -> None:
 
 
 def recover_enrichment() -> None:
-    """Put back enrichment jobs whose worker or message was lost, and ask for what nobody asks for."""
+    """Recover lost enrichment jobs and tokens, and submit missing and maintenance jobs."""
     if tick("recover enrichment"):
         _recover_enrichment(settings.timing().enrichment_grace_s)
         triggers.clean_up()
@@ -79,7 +79,7 @@ PERIODIC = {"pipeline": (recover_pipeline, count, expire), "enrichment": (recove
 
 
 def start(queue: str) -> None:
-    """Open what this worker uses, migrate, and take up what an earlier worker left behind, before its first job."""
+    """Open the database, cache and queues, migrate, and recover what an earlier worker left behind."""
     mine = settings.current()
     database.open_database(mine)
     cache.open_cache(mine)
@@ -91,7 +91,6 @@ def start(queue: str) -> None:
     if queue == "enrichment":
         with database.session():
             token_queue.reset_stage(len(mine.source_order))
-    if queue == "enrichment":
         _recover_enrichment(0.0)
         triggers.maintain()
     else:
@@ -99,7 +98,7 @@ def start(queue: str) -> None:
 
 
 def _recover_enrichment(grace_s: float) -> None:
-    """Free the tokens that dead processes claimed, then put back the lost jobs that wait for them."""
+    """Release the tokens that dead processes claimed, then recover the jobs that wait for them."""
     with database.session():
         token_queue.release_dead_claims()
     recovery.recover("enrichment", grace_s=grace_s)

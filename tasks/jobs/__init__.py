@@ -1,1 +1,4 @@
-"""The job engine; knows no kind of work."""
+"""The job engine, independent of any kind of work.
+
+A message (`queues.py`) reaches `executor.receive`, which claims the job and calls the handler of its kind.
+"""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from peewee import chunked
 
-from tasks.jobs import claims, queues, states
+from tasks.jobs import queues, states
 from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job
 
-MOST_SENT_NOW = 200  # so many messages are put into a queue while somebody waits for the page
+log = logging.getLogger("walletkin.jobs")
+
+MOST_SENT_NOW = 200  # messages sent while a page waits; a worker sends the rest
 
 
 def announce(job_ids: Iterable[str]) -> bool:
-    """Put a message for each job into its queue, for when it is due. Call it after the commit that made the jobs.
+    """Put a message for each job into its queue, for when it is due. Call after the commit that submitted the jobs.
 
-    Of very many the first are announced here, the rest by a worker. A job whose message is lost, or could not be sent
-    (then False), is found by `recover`: a queue that is away delays what was asked for and fails nothing.
+    Only the first MOST_SENT_NOW are announced here, the rest by a worker. `recover` finds jobs whose message is lost or
+    could not be sent (then False): an unavailable queue delays work and fails nothing. No ids announce nothing.
     """
     ids = list(job_ids)
     try:
@@ -31,7 +34,7 @@ def announce(job_ids: Iterable[str]) -> bool:
             for queue in {job.queue for job in Job.select(Job.queue).where(Job.id.in_(ids[-1:]))}:
                 queues.ask_to_announce(queue)
     except queues.QueueUnavailable as error:
-        claims.log.warning("%s jobs are announced later: %s", len(ids), error)
+        log.warning("%s jobs are announced later: %s", len(ids), error)
         return False
     return True
 
@@ -47,7 +50,7 @@ def announce_rest(queue: str) -> None:
 
 
 def _announceable(job_ids: Sequence[str]) -> list[tuple[str, str, int, float | None]]:
-    """Return id, queue, priority and the seconds until it is due (None: now) of the jobs that have not ended."""
+    """Return (id, queue, priority, seconds until it is due; None: now) of the live jobs, highest priority first."""
     query = Job.select(Job.id, Job.queue, Job.priority, Job.run_after).where(
         Job.id.in_(job_ids), Job.state.in_(states.LIVE)
     )

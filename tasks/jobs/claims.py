@@ -1,8 +1,8 @@
-"""The life of a job from its claim on: renew, progress, hand back, finish, cancel. Does no job's work itself.
+"""The life of a job from its claim to its end: renew, progress, requeue, finish.
 
-The row is the truth. A job is claimed by a conditional UPDATE with a new claim token and a lease by the database's
-clock; every later write of the claimant is `WHERE claim_token = token`, and zero changed rows means that somebody else has
-the job (`LostClaim`): stop. Running a job twice does no harm.
+The row is the truth. A conditional UPDATE claims a job with a new claim token and a lease by the database's clock.
+Every later write is `WHERE claim_token = token`; zero changed rows mean that another worker has the job (`LostClaim`),
+so stop. Running a job twice does no harm.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MOST_LOST_LEASES = 20
 
 
 class LostClaim(WalletkinError):
-    """Another worker has this job now, or it was cancelled: whatever was being done for it must stop."""
+    """Another worker has this job now, or it was cancelled: stop working on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this process holds, and the token that proves it."""
+    """A job that this process holds, and the fencing token that proves it."""
 
     job_id: str
     queue: str
@@ -49,12 +49,12 @@ class Claim:
 
     @property
     def is_poison(self) -> bool:
-        """Whether so many workers were lost over this job that it must be what kills them."""
+        """Whether so many workers died with this job that it must be the cause."""
         return self.lost_leases >= MOST_LOST_LEASES
 
 
 def claim_job(job_id: str) -> Claim | None:
-    """Take a job, or return None: it has ended, somebody holds it, or it is not due yet."""
+    """Claim a job; None if it has ended, is held by another worker, or is not due yet."""
     token = secrets.token_hex(8)
     now = database.clock()
     with database.write():
@@ -79,24 +79,24 @@ def claim_job(job_id: str) -> Claim | None:
         if before.state == "queued":
             _event(job_id, "running", None)
         elif was_lost:
-            _event(job_id, "running", "taken over from a worker that was lost")
+            _event(job_id, "running", "taken over from a lost worker")
     lost = before.lost_leases + (1 if was_lost else 0)
     return Claim(job_id, before.queue, before.kind, before.target, before.tier, before.priority, token, lost)
 
 
 def renew_or_raise(claim: Claim, **progress: Any) -> None:
-    """Renew the lease, with `done` and `total` where given. First statement of every write made for a job.
+    """Renew the lease and store the given columns (`done`, `total`). First statement of every write made for a job.
 
-    Raises LostClaim when the job is no longer ours.
+    Raises LostClaim when this process no longer holds the job.
     """
     changes = {"lease_until": database.clock() + timing().lease_s, **progress}
     changed = Job.update(**changes).where(Job.id == claim.job_id, Job.claim_token == claim.token).execute()
     if not changed:
-        raise LostClaim(f"Job {claim.job_id} is no longer ours.")
+        raise LostClaim(f"Job {claim.job_id} is held by another worker or has ended.")
 
 
 def renew(claims: Iterable[Claim]) -> list[Claim]:
-    """Renew several leases and return the claims that were found lost."""
+    """Renew several leases; return the claims that are lost."""
     lost = []
     for held in claims:
         try:
@@ -113,9 +113,9 @@ def attempts(job_id: str) -> int:
 
 
 def requeue(claim: Claim, delay_s: float | None = None, *, error: str | None = None) -> None:
-    """Give the rest of a job back at its old priority, to be taken again at once or after a delay.
+    """Put the rest of a job back into the queue at its old priority, at once or after a delay.
 
-    With an `error` it counts as an attempt and says so in the events.
+    With an `error` it counts as a failed attempt and becomes an event. Raises LostClaim.
     """
     due = None if delay_s is None else database.clock() + delay_s
     values: dict[str, Any] = {"claim_token": None, "holder": None, "lease_until": None, "run_after": due}
@@ -130,9 +130,9 @@ def requeue(claim: Claim, delay_s: float | None = None, *, error: str | None = N
 
 
 def abandon(claim: Claim, delay_s: float) -> None:
-    """Let a job be taken from us after a delay, as if this worker had died: the next claim counts a lost lease.
+    """Void the claim after a delay, as if this worker had died: the next claim counts a lost lease.
 
-    Raises LostClaim when it was taken already. The connection may be a broken one: a new one is taken instead.
+    Raises LostClaim. Opens a new connection first, because the old one may be broken.
     """
     db.close()
     db.connect()
@@ -144,16 +144,16 @@ def abandon(claim: Claim, delay_s: float) -> None:
 
 
 def finish(claim: Claim, state: str, error: str | None = None, detail: str | None = None) -> None:
-    """End a job that we hold; call it inside the write transaction that stores its outcome.
+    """End a held job, inside the write transaction that stores its outcome. Raises LostClaim.
 
-    What succeeds or fails was an attempt, and counts as one.
+    Success and failure count as an attempt, cancelling does not.
     """
     renew_or_raise(claim, **({} if state == "cancelled" else {"attempts": Job.attempts + 1}))
     end(claim.job_id, state, error, detail)
 
 
 def end_idle(job_id: str, state: str, error: str | None = None, detail: str | None = None) -> bool:
-    """End a job whose work others have done, if nobody holds it; inside a write transaction. False when it goes on."""
+    """End an unclaimed job whose work is done, inside a write transaction. False if it is claimed or has ended."""
     ended = end(job_id, state, error, detail, unclaimed=True)
     if ended:
         Job.update(started_at=fn.COALESCE(Job.started_at, Job.enqueued_at)).where(Job.id == job_id).execute()
@@ -161,14 +161,14 @@ def end_idle(job_id: str, state: str, error: str | None = None, detail: str | No
 
 
 def set_counts(job_id: str, counts: Mapping[str, int]) -> None:
-    """Write what a job came to, in numbers."""
+    """Store the counts of a job's outcome."""
     Job.update(counts=json.dumps(dict(counts))).where(Job.id == job_id).execute()
 
 
 def end(
     job_id: str, state: str, error: str | None = None, detail: str | None = None, *, unclaimed: bool = False
 ) -> bool:
-    """End a job that has not ended yet (with `unclaimed`: and that nobody holds); False when there is none."""
+    """End a live job (with `unclaimed`: only if it is not claimed); False if there is none."""
     still = Job.state.in_(states.LIVE) & Job.claim_token.is_null() if unclaimed else Job.state.in_(states.LIVE)
     changed = (
         Job.update(

@@ -1,6 +1,6 @@
-"""Runs a job when its message arrives: claim, renew the lease beside the work, and record how it ended.
+"""Runs a job when its message arrives: claims it, calls its handler, renews its lease, retries a failed attempt.
 
-Does no job's work itself: the rooms register a handler for each kind of job.
+Modules register a handler for each kind of job with `handles`; `worker.py` imports them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from peewee import InterfaceError, OperationalError
 
 from tasks import logs
 from tasks.errors import SourceError, Stalled, WalletkinError
-from tasks.jobs import announce, queues, waiters
-from tasks.jobs import claims as jobs_claims
-from tasks.jobs.claims import Claim, LostClaim, abandon, claim_job, finish
+from tasks.jobs import announce, claims, queues, waiters
+from tasks.jobs.claims import Claim, LostClaim
 from tasks.settings import timing
 from tasks.sources.rate_limit.clock import backoff_s
 from tasks.storage import database
@@ -27,7 +26,7 @@ log = logging.getLogger("walletkin.jobs")
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
-# A handler does a slice of the work. It finishes or hands back its claim itself; what it raises ends the attempt.
+# A handler does a slice of the work and finishes or requeues its claim; an exception ends the attempt.
 Handler = Callable[[Claim], None]
 _handlers: dict[str, Handler] = {}
 _give_ups: dict[str, Callable[[Claim, str], None]] = {}
@@ -39,7 +38,7 @@ _last_active: float | None = None
 
 
 def handles(kind: str, give_up: Callable[[Claim, str], None]) -> Callable[[Handler], Handler]:
-    """Register the handler of a kind of job, and what is recorded when it is given up with a reason."""
+    """Register the handler of a kind of job; `give_up` gets the claim and the reason after the last attempt."""
 
     def register(handler: Handler) -> Handler:
         _handlers[kind] = handler
@@ -50,7 +49,7 @@ def handles(kind: str, give_up: Callable[[Claim, str], None]) -> Callable[[Handl
 
 
 def receive(queue: str, job_id: str) -> None:
-    """Do what a message hints at."""
+    """Act on a message: run the job, or announce the jobs that have no message."""
     if job_id == queues.ANNOUNCE:
         with database.session():
             announce.announce_rest(queue)
@@ -59,15 +58,15 @@ def receive(queue: str, job_id: str) -> None:
 
 
 def run(job_id: str) -> None:
-    """Do a slice of a job, if it is still to be done and nobody else has it."""
+    """Run a slice of a job, unless it has ended or another worker holds it."""
     with database.session():
-        claim = claim_job(job_id)
+        claim = claims.claim_job(job_id)
         if claim is None:
             return
         _hold(claim)
         try:
             with logs.with_job(claim.job_id, claim.kind, claim.queue):
-                log.debug("slice begun")
+                log.debug("slice started")
                 _work(claim)
         finally:
             _release(claim)
@@ -89,7 +88,7 @@ def _work(claim: Claim) -> None:
         _attempt_failed(claim, str(error), not isinstance(error, Stalled), None)
     except DATABASE_AWAY:
         log.warning("job %s (%s) lost its database", claim.job_id, claim.kind, exc_info=True)
-        _let_go(claim)
+        _abandon(claim)
     except Exception:
         log.exception("job %s (%s) failed unexpectedly", claim.job_id, claim.kind)
         _attempt_failed(claim, "An unexpected error; the operator's log has it.", False, None)
@@ -97,36 +96,36 @@ def _work(claim: Claim) -> None:
 
 def _finish_without_waiters(claim: Claim) -> None:
     with contextlib.suppress(LostClaim), database.write():
-        finish(claim, "cancelled")
+        claims.finish(claim, "cancelled")
 
 
-def _let_go(claim: Claim) -> None:
-    """Leave a job to the next worker when the database failed us: a lost lease, of which there may be twenty.
+def _abandon(claim: Claim) -> None:
+    """Leave a job to the next worker after a database failure: it counts as a lost lease, of which twenty are allowed.
 
-    It is no attempt: five restarts of a server would else fail a job that nothing is wrong with.
+    It does not count as an attempt; otherwise five restarts of the server would fail a sound job.
     """
     try:
-        abandon(claim, timing().database_back_s)
+        claims.abandon(claim, timing().database_back_s)
     except (*DATABASE_AWAY, LostClaim):
-        log.info("job %s is put back when its lease runs out", claim.job_id)
+        log.info("job %s is recovered when its lease expires", claim.job_id)
 
 
 def _attempt_failed(claim: Claim, reason: str, permanent: bool, retry_after_s: float | None) -> None:
-    """Put the job back after a growing wait, or give it up: at once when trying again cannot help."""
+    """Requeue the job with back-off, or give it up: after five attempts, or at once if the error is permanent."""
     log.warning("attempt failed: %s", reason)
     try:
-        # The row knows better than the claim: what made progress since starts counting anew.
-        failed = jobs_claims.attempts(claim.job_id)
-        if permanent or failed + 1 >= jobs_claims.MOST_ATTEMPTS:
+        # Read from the row, not the claim: progress resets the count.
+        failed = claims.attempts(claim.job_id)
+        if permanent or failed + 1 >= claims.MOST_ATTEMPTS:
             _give_ups[claim.kind](claim, reason)
             return
-        jobs_claims.requeue(claim, delay_s=retry_delay_s(failed, retry_after_s), error=reason)
-    except jobs_claims.LostClaim:
+        claims.requeue(claim, delay_s=retry_delay_s(failed, retry_after_s), error=reason)
+    except LostClaim:
         log.info("job %s (%s) was taken over or cancelled", claim.job_id, claim.kind)
 
 
 def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
-    """Return how long to wait after the given number of failed attempts: exponential with jitter, 2 s to 60 s.
+    """Return the wait after a failed attempt (`attempts` failed before it): exponential with jitter, 1 to 60 s.
 
     Never less than the service asked for.
     """
@@ -135,7 +134,7 @@ def retry_delay_s(attempts: int, retry_after_s: float | None) -> float:
 
 
 def idle_s() -> float | None:
-    """Return the seconds since this process last had a job in hand; None when it never had one."""
+    """Return the seconds since this process last held a job; None if it never did."""
     return None if _last_active is None else time.monotonic() - _last_active
 
 
@@ -144,31 +143,31 @@ def _mark_active() -> None:
     _last_active = time.monotonic()
 
 
-def _hold(claim: jobs_claims.Claim) -> None:
+def _hold(claim: Claim) -> None:
     global _renewer
     _mark_active()
     with _held_lock:
         _held[claim.job_id] = claim
         if _renewer is None or not _renewer.is_alive():
-            _renewer = threading.Thread(target=_renew_for_ever, name="lease renewal", daemon=True)
+            _renewer = threading.Thread(target=_renew_forever, name="lease renewal", daemon=True)
             _renewer.start()
 
 
-def _release(claim: jobs_claims.Claim) -> None:
+def _release(claim: Claim) -> None:
     _mark_active()
     with _held_lock:
         if _held.get(claim.job_id) is claim:
             del _held[claim.job_id]
 
 
-def _renew_for_ever() -> None:
-    """Renew every lease of this process. One thread does it for all, so that a long computation keeps its job."""
+def _renew_forever() -> None:
+    """Renew every lease of this process in a thread of its own, so that a long computation keeps its job."""
     pause = threading.Event()
     while not pause.wait(timing().renew_every_s):
         with _held_lock:
-            claims = list(_held.values())
+            held = list(_held.values())
         try:
             with database.session():
-                jobs_claims.renew(claims)
+                claims.renew(held)
         except Exception:
             log.exception("leases could not be renewed; trying again in %s s", timing().renew_every_s)

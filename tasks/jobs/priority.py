@@ -1,4 +1,4 @@
-"""The tiers of background work, as numbers. How a place within a tier is computed is known to `queues.py` alone."""
+"""Priorities: higher tiers first, then the newest request."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ _last_ms = 0
 
 
 def priorities(tier: int, count: int) -> list[int]:
-    """Return a priority for each part of a request made now, the first part first: higher tiers, then the newest.
+    """Return `count` priorities for a request made now, descending. No two calls in a process return the same one.
 
-    No two calls in one process give the same number within a tier. What is handed back keeps its number, so that the
-    first part is done before the last one begins.
+    A requeued job keeps its priority, so that the first parts of a request finish before the last begin.
     """
     global _last_ms
     with _lock:
@@ -23,19 +22,19 @@ def priorities(tier: int, count: int) -> list[int]:
 
 
 def priority(tier: int) -> int:
-    """Return the priority of a request of one part made now."""
+    """Return one priority for a request made now."""
     return priorities(tier, 1)[0]
 
 
 USER, ANALYSIS, BACKGROUND = 3, 2, 1
 TIERS = {"user": USER, "analysis": ANALYSIS, "background": BACKGROUND}
 TIER_STEP = 10**13
-"""A priority is a tier times this, and then the milliseconds of the request."""
+"""A priority is its tier times this, plus the milliseconds of the request."""
 
 INTERACTIVE = USER * TIER_STEP
-"""From this priority on somebody looks at what is asked for."""
+"""From this priority on the result is on a user's screen."""
 OFF_SCREEN_OFFSET = 3 * TIER_STEP // 10
-"""So much lower stands what a user asked for too but does not look at: below `AT_ONCE`, above every analysis."""
+"""Subtracted for what a user requested but does not see: below `INTERACTIVE`, above every analysis."""
 ASKED_BY_USER = INTERACTIVE - OFF_SCREEN_OFFSET
 
 

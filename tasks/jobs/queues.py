@@ -1,8 +1,7 @@
-"""The two queues, and the one place where a priority is computed. Knows nothing of what a job does.
+"""The two Huey queues. A message holds a job's id and is only a hint: the job's row is the truth (`claims.py`).
 
-A message holds a job's id and is only a hint: the job's row is the truth (`tasks/jobs/claims.py`). Huey takes the highest
-number first and, within one, the oldest; so the number is the tier and then the milliseconds of the request, which
-makes it newest first (exact as a double on SQLite and Redis alike).
+Huey takes the highest number first and, of equal ones, the oldest. The number is a priority (`priority.py`), exact as a
+double on SQLite and on Redis.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from tasks.jobs.priority import TIER_STEP
 from tasks.jobs.serializer import JsonSerializer
 from tasks.settings import Settings
 
-# Periodic tasks stand above every tier: without a priority of their own they would wait for ever.
+# Periodic tasks stand above every tier; without a priority they would wait forever.
 TOP_PRIORITY = 9 * TIER_STEP
 # A queue that hangs must not hang a page with it; a worker's wait for a message is one second.
 TIMEOUT_S, PAGE_TIMEOUT_S = 5.0, 0.3
-ANNOUNCE = "announce"  # in the place of a job id: announce the queue's jobs that have no message yet
+ANNOUNCE = "announce"  # instead of a job id: announce the jobs of the queue that have no message
 
 NAMES = ("pipeline", "enrichment")
 QUEUES: dict[str, Any] = {}  # name to Huey instance, filled by open_queues
@@ -33,7 +32,7 @@ _messages: dict[str, Any] = {}  # name to the Huey task that carries a job's id
 
 
 def make_queue(name: str, settings: Settings) -> Any:
-    """Return the Huey instance of a queue: on Redis when the settings name one, else on its own SQLite file."""
+    """Return the Huey instance of a queue: on Redis if the settings name one, otherwise on an SQLite file."""
     if settings.redis_url:
         pool = redis.ConnectionPool.from_url(
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
@@ -67,7 +66,7 @@ def _refuse(queue: str, job_id: str) -> None:
 
 
 def use_short_timeouts() -> None:
-    """Let this process wait for a Redis that hangs only as long as a page may; for processes that take no messages."""
+    """Limit how long this process waits for a hanging Redis; for processes that take no messages."""
     for huey in QUEUES.values():
         pool = getattr(huey.storage, "pool", None)
         if pool is not None:
@@ -75,11 +74,11 @@ def use_short_timeouts() -> None:
 
 
 class QueueUnavailable(WalletkinError):
-    """The queue cannot be written to now. Whatever was to be announced is announced later (`tasks/jobs/recovery.py`)."""
+    """The queue cannot be written to now; `recovery.py` announces the jobs later."""
 
 
 def send(queue: str, job_id: str, number: int, delay_s: float | None = None) -> None:
-    """Put a message for a job into its queue, to be received at once or after a delay. Raises QueueAway."""
+    """Put a message for a job into its queue, to be received at once or after a delay. Raises QueueUnavailable."""
     try:
         QUEUES[queue].enqueue(_messages[queue].s(job_id, priority=number, delay=delay_s))
     except (redis.RedisError, sqlite3.Error) as error:
@@ -87,17 +86,17 @@ def send(queue: str, job_id: str, number: int, delay_s: float | None = None) -> 
 
 
 def ask_to_announce(queue: str) -> None:
-    """Ask a worker of the queue to announce the jobs without a message: there are too many for a page to wait."""
+    """Have a worker of the queue announce the jobs without a message; for more than a page can wait for."""
     send(queue, ANNOUNCE, TOP_PRIORITY)
 
 
 def waiting_ids(queue: str) -> set[str]:
-    """Return the ids of the jobs that have a message in the queue, to be received as soon as a worker is free."""
+    """Return the ids of the jobs that have a message without a delay. Raises QueueUnavailable."""
     return _ids(queue, "enqueued_items")
 
 
 def scheduled_ids(queue: str) -> set[str]:
-    """Return the ids of the jobs that have a message to be received later."""
+    """Return the ids of the jobs that have a delayed message. Raises QueueUnavailable."""
     return _ids(queue, "scheduled_items")
 
 
@@ -111,7 +110,7 @@ def _ids(queue: str, which: str) -> set[str]:
 
 
 def _read(huey: Any, data: bytes) -> Any:
-    """Return a message, None for one that is none of ours: no worker can read it either."""
+    """Return a message; None for a foreign one, which no worker can read either."""
     try:
         return huey.deserialize_task(data)
     except (ValueError, HueyException):

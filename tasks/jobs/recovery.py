@@ -1,6 +1,6 @@
-"""Finds the jobs whose worker or message was lost and puts them back; at a worker's start and every minute.
+"""Recovers jobs whose worker or message was lost, at a worker's start and every minute.
 
-Takes nothing from a worker that lives: a held job is put back only when its lease is void or its holder is gone.
+A claimed job is recovered only when its lease is void or its process is gone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from tasks.storage.models.jobs import Job
 
 
 def recover(queue: str, *, grace_s: float | None = None) -> list[str]:
-    """Put back every job of a queue whose worker or message was lost; return the ids that were announced again.
+    """Announce every job of a queue whose worker or message was lost; return their ids.
 
-    A message that is missing for less than `grace_s` may be on its way. A worker that starts allows none: whoever ran
-    before it may have been killed with a message in hand, and one message too many does no harm.
+    A message missing for less than `grace_s` (None: `Timing.unannounced_s`) may be on its way. A starting worker passes
+    0: the one before it may have been killed with a message in hand, and a message too many does no harm.
     """
     grace_s = timing().unannounced_s if grace_s is None else grace_s
     with database.session():
@@ -41,7 +41,7 @@ def recover(queue: str, *, grace_s: float | None = None) -> list[str]:
 
 
 def announce_silent(queue: str) -> None:
-    """Announce what could not be announced when it was made, because Redis was away; the next minute would be late."""
+    """Announce jobs that could not be announced when submitted, because Redis was away; sooner than `recover` would."""
     with database.session():
         since = database.now_s() - timing().just_submitted_s
         silent = (Job.queue == queue) & Job.announced_at.is_null() & (Job.enqueued_at < since)
@@ -50,22 +50,22 @@ def announce_silent(queue: str) -> None:
 
 
 def _without_message(queue: str, run_after: dict[str, float | None], now: float) -> list[str]:
-    """Return those of the jobs (id → when it is due) that have no message which comes in time.
+    """Return the jobs (id → when it is due) that have no message arriving in time.
 
-    One that is scheduled counts only until its job is due: what comes later is from before the clock was set back.
+    A delayed message counts only until its job is due: a later one dates from before the clock was set back.
     """
     if not run_after:
         return []
     try:
         waiting, scheduled = queues.waiting_ids(queue), queues.scheduled_ids(queue)
     except queues.QueueUnavailable:
-        return []  # nothing could be announced either
+        return []  # so nothing can be announced either
     put_off = {job_id for job_id, at in run_after.items() if at is not None and now < at <= now + states.MOST_DELAY_S}
     return [job_id for job_id in run_after if job_id not in waiting and job_id not in scheduled & put_off]
 
 
 def _raise_long_waiting(queue: str, now: float) -> list[str]:
-    """Put what has waited an hour a tier higher, once, so that nothing starves; return its ids."""
+    """Raise jobs that have waited an hour by one tier, once, so that none starves; return their ids."""
     step = priority.TIER_STEP
     waited = (Job.state == "queued") & (Job.queue == queue) & (Job.enqueued_at < now - timing().long_wait_s)
     not_yet = (Job.tier < priority.USER) & (Job.priority < (Job.tier + 1) * step)
@@ -78,7 +78,7 @@ def _raise_long_waiting(queue: str, now: float) -> list[str]:
 
 
 def _void_leases_of_the_dead(queue: str) -> None:
-    """End at once the leases of processes of this machine that are gone, instead of waiting for them to run out."""
+    """Void the leases of dead processes of this machine at once, instead of letting them expire."""
     query = Job.select(Job.id, Job.holder).where(
         Job.queue == queue, Job.claim_token.is_null(False), Job.holder.is_null(False)
     )

@@ -1,7 +1,7 @@
-"""How a queue's messages are written: as JSON, which can say nothing but what they say.
+"""Serialises queue messages as JSON.
 
-Huey's own way is pickle, which runs whatever it is told to when it is read: whoever could write to the Redis of the
-queues could have done anything on every machine that works for them.
+Huey's default is pickle, which runs code when it is read: write access to the queues' Redis would mean control of every
+worker's machine.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ TIMES = ("eta", "expires_resolved")
 
 
 class JsonSerializer(Serializer):
-    """Writes messages, and the few values beside them that Huey keeps; raises TypeError for what JSON cannot hold."""
+    """Writes messages, and the few other values that Huey stores. Raises TypeError for what JSON cannot hold."""
 
     def _serialize(self, data: Any) -> bytes:
         if isinstance(data, Message):
-            said = {name: value for name, value in data._asdict().items() if value is not None}
-            return orjson.dumps({"message": said})
+            fields = {name: value for name, value in data._asdict().items() if value is not None}
+            return orjson.dumps({"message": fields})
         return orjson.dumps({"value": data})
 
     def _deserialize(self, data: bytes) -> Any:
-        """Read it back; ValueError for anything that was not written here, such as a message of an earlier version.
+        """Read it back. ValueError for anything else, such as a message of an earlier version.
 
-        Such a message is lost, which the next look at the jobs without one makes good (`tasks/jobs/recovery.py`).
+        Such a message is lost; `recovery.py` sends another.
         """
         try:
             read = orjson.loads(data)
@@ -37,6 +37,6 @@ class JsonSerializer(Serializer):
             raise ValueError(f"not a message of ours ({type(error).__name__})") from None
 
 
-def _message(said: dict[str, Any]) -> Message:
-    times = {name: datetime.datetime.fromisoformat(said[name]) for name in TIMES if name in said}
-    return Message(**said | times | {"args": tuple(said.get("args", ())), "kwargs": said.get("kwargs", {})})
+def _message(fields: dict[str, Any]) -> Message:
+    times = {name: datetime.datetime.fromisoformat(fields[name]) for name in TIMES if name in fields}
+    return Message(**fields | times | {"args": tuple(fields.get("args", ())), "kwargs": fields.get("kwargs", {})})

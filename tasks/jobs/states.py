@@ -36,7 +36,7 @@ def record_events(job_ids: Iterable[str], at: float, state: str, detail: str | N
 
 
 def lock_job(job_id: str) -> Job:
-    """Return a job's row, held until the end of the write transaction around. Raises NotFound."""
+    """Return a job's row, locked until the end of the write transaction. Raises NotFound."""
     found: Job | None = sql.for_update(Job.select().where(Job.id == job_id)).get_or_none()
     if found is None:
         raise NotFound("There is no such job.")

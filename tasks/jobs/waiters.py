@@ -10,7 +10,7 @@ from tasks.jobs.claims import Claim
 from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job, JobAnalysis
 
-OVER = ("complete", "failed", "cancelled")  # states of an analysis that waits for nothing any more
+OVER = ("complete", "failed", "cancelled")  # states of an analysis that no longer waits for anything
 WAITERS_READ = (
     "SELECT j.queue, ja.state, a.state FROM job j LEFT JOIN job_analysis ja ON ja.job_id = j.id "
     "LEFT JOIN analysis a ON a.id = ja.analysis_id WHERE j.id = ?"
@@ -18,13 +18,13 @@ WAITERS_READ = (
 
 
 class NoWaiters(WalletkinError):
-    """Nobody waits for this job any more; it ends as cancelled."""
+    """No analysis waits for this job any more; it ends as cancelled."""
 
 
 def has_waiters(job_id: str) -> bool:
-    """Whether the job is still to be done: nobody ever waited for it, or an analysis that runs still does.
+    """Whether the job is still needed: it never had waiters, or a live analysis waits for it.
 
-    Enrichment begins when an analysis is complete: only one that was cancelled does not want it any more.
+    Enrichment starts when an analysis is complete, so there only cancelling ends the wait.
     """
     waiters = [row for row in sql.rows(WAITERS_READ, job_id) if row[1] is not None]
     return not waiters or any(
@@ -34,15 +34,15 @@ def has_waiters(job_id: str) -> bool:
 
 
 def check_waiters(claim: Claim) -> None:
-    """Raise Unwanted when nobody waits for the job any more."""
+    """Raise NoWaiters when no analysis waits for the job any more."""
     if not has_waiters(claim.job_id):
-        raise NoWaiters(f"Nobody waits for job {claim.job_id} any more.")
+        raise NoWaiters(f"No analysis waits for job {claim.job_id} any more.")
 
 
 def cancel(job_id: str) -> bool:
-    """Cancel a job for everybody that waits for it. False when it had ended already; NotFound when there is none.
+    """Cancel a job for all its waiters. False if it had ended already; NotFound if there is none.
 
-    A job at work stops at its next write, since its claim is gone.
+    A running job stops at its next write, because its claim is gone.
     """
     with database.write():
         states.lock_job(job_id)
@@ -51,9 +51,9 @@ def cancel(job_id: str) -> bool:
 
 
 def drop_all_waiters(analysis_id: int) -> None:
-    """Let go of every job that an analysis waits for, and cancel those that nobody else waits for.
+    """Stop an analysis waiting for any job, and cancel the jobs without other waiters.
 
-    In short transactions of its own: meanwhile `is_wanted` knows already that the analysis is over.
+    In short transactions of its own; the analysis must have ended before, so that `has_waiters` is right meanwhile.
     """
     mine = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
     ids = sorted(row[0] for row in JobAnalysis.select(JobAnalysis.job_id).where(mine).tuples())
@@ -74,10 +74,9 @@ def drop_all_waiters(analysis_id: int) -> None:
 
 
 def drop_waiters(analysis_id: int, kind: str) -> None:
-    """Say that an analysis no longer waits for its jobs of a kind, which are its own: what has not begun ends here.
+    """Stop an analysis waiting for its own jobs of a kind; jobs that have not started are cancelled.
 
-    What is at work is left to see for itself that nobody waits (`check_wanted`): its row may be held by a worker that
-    waits for the analysis's.
+    A running job stops by itself (`check_waiters`): its row may be locked by a worker that waits for the analysis.
     """
     mine = (JobAnalysis.analysis_id == analysis_id) & (JobAnalysis.state == "waiting")
     query = (

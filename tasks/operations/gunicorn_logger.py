@@ -1,6 +1,6 @@
-"""Lets gunicorn's master log as the rest does: `--logger-class tasks.operations.gunicorn_logger.GunicornLogger` (Procfile).
+"""Makes gunicorn's master log like the other processes (`--logger-class` in the Procfile).
 
-Not in `webapp`, whose import opens queues: the master forks, and would hand what is open on to its children.
+Not in `webapp`: the master forks, and must import little that its children would inherit.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tasks.settings import read_settings
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's logger, whose lines of errors go through ours."""
+    """gunicorn's logger, with its error lines formatted by `tasks/logs.py`."""
 
     def setup(self, cfg: object) -> None:
         super().setup(cfg)
-        with contextlib.suppress(SettingsError):  # the worker says it, in one line
+        with contextlib.suppress(SettingsError):  # the worker reports it in one line
             logs.configure(read_settings())

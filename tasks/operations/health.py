@@ -1,7 +1,4 @@
-"""Whether this instance can do its work: database, queues, a living worker for each queue, and work that goes on.
-
-Answers the probes of whoever runs it (`/readyz`); what is wrong is told in sentences that name no analysis.
-"""
+"""Readiness (`/readyz`): database, queues, a live worker for each queue, and progress. Reasons name no analysis."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ log = logging.getLogger("walletkin.health")
 
 @dataclass(slots=True)
 class Health:
-    """What was found. `checks` has a name for each check and whether it is well, None when that cannot be known;
-    `oldest_waiting_s` for each queue how long the job that has waited longest has done so, None when none waits.
+    """The result of the checks. `checks`: name → whether it passed, None if unknown. `oldest_waiting_s`: queue → the
+    longest wait of a job, None if none waits.
     """
 
     checks: dict[str, bool | None]
@@ -35,7 +32,7 @@ class Health:
 
 
 def check() -> Health:
-    """Look at everything; raises nothing, and keeps nobody waiting longer than the database and the queue do."""
+    """Run all checks; never raises."""
     health = Health({"database": None, "queue": None}, dict.fromkeys(queues.QUEUES))
     health.checks |= dict.fromkeys((*queues.QUEUES, "waiting"))
     _note(health, "queue", _queues_answer(), "The queue does not answer.")
@@ -74,7 +71,7 @@ def _check_workers(health: Health, processes: Sequence[Process]) -> None:
 
 
 def _check_waiting(health: Health, depths: Sequence[QueueDepth], processes: Sequence[Process]) -> None:
-    """The newest goes first, so that old work may wait for long; but not while nobody does anything."""
+    """The newest jobs run first, so an old one may wait for long, but not while all workers are idle."""
     health.checks["waiting"] = True
     stuck_s = timing().stuck_s
     for name in queues.QUEUES:

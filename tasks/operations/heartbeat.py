@@ -1,6 +1,6 @@
-"""The pulse of a process: every 15 s it says in the database that it lives, and writes down what it has counted.
+"""The heartbeat of a process: every 15 s a thread updates the process's row and stores its metrics.
 
-One thread for each process, beside the work and never in its way. When the database is away, nothing is lost but time.
+While the database is away nothing is lost: the metrics stay counted.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from tasks.storage import database, sql
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.operations import Heartbeat
 
-log = logging.getLogger("walletkin.pulse")
+log = logging.getLogger("walletkin.heartbeat")
 
-PATIENCE_S = 2.0  # how long the end of a process waits for its last words
+PATIENCE_S = 2.0  # how long the end of a process waits for the last heartbeat
 
 _stop = threading.Event()
 
 
 def start(role: str, besides: Callable[[], None] | None = None) -> None:
-    """Begin to beat, the first time at once; it ends with the process. `role` is web, or the queue worked on.
+    """Start the heartbeat, the first at once; it ends with the process. `role` is web, or the queue worked on.
 
-    `besides` is called at every beat too: a short look after something.
+    `besides`, a short check, is called at every heartbeat too.
     """
     _stop.clear()
-    thread = threading.Thread(target=_send_for_ever, args=(role, besides), name="pulse", daemon=True)
+    thread = threading.Thread(target=_send_forever, args=(role, besides), name="heartbeat", daemon=True)
     thread.start()
     atexit.register(_end, thread)
 
 
 def send(role: str) -> None:
-    """Say once that this process lives, and write down what it has counted."""
+    """Send one heartbeat and store the metrics."""
     with database.session():
         beat(process_id(), role, version("walletkin"), executor.idle_s())
         flush_metrics()
 
 
 def prune_dead() -> None:
-    """Forget the processes of this machine that were killed; those of others show as silent until they are pruned."""
+    """Delete the killed processes of this machine; those of others show as silent until they are pruned."""
     with database.session():
         for one in processes():
             if is_gone(one.name):
@@ -57,7 +57,7 @@ def prune_dead() -> None:
 
 
 def flush_metrics() -> None:
-    """Write down what this process has counted; what cannot be written stays counted. Raises what the database does."""
+    """Store the metrics of this process; after a database error, which is raised, they stay counted."""
     taken = metrics.drain()
     try:
         metric_store.store(taken)
@@ -66,7 +66,7 @@ def flush_metrics() -> None:
         raise
 
 
-def _send_for_ever(role: str, besides: Callable[[], None] | None) -> None:
+def _send_forever(role: str, besides: Callable[[], None] | None) -> None:
     while True:
         _quietly(lambda: send(role))
         if besides is not None:
@@ -80,7 +80,7 @@ def _quietly(say: Callable[[], None]) -> None:
     try:
         say()
     except Exception as error:
-        log.warning("the database did not take the pulse (%s); trying again", type(error).__name__)
+        log.warning("the heartbeat could not be stored (%s); trying again", type(error).__name__)
 
 
 def _leave() -> None:
@@ -94,13 +94,13 @@ def _end(thread: threading.Thread) -> None:
     thread.join(PATIENCE_S)
 
 
-KEPT_S = 3600.0  # shown as silent for so long
+KEPT_S = 3600.0  # a silent process is shown for so long
 AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as last heard of; all ages in seconds. `busy` is how many jobs it holds."""
+    """A process at its last heartbeat; ages in seconds. `busy` is the number of jobs it holds."""
 
     name: str
     role: str
@@ -112,12 +112,12 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it was heard of lately; one from the future was heard of before the clock was set back."""
+        """Whether its last heartbeat is recent; one far in the future dates from before the clock was set back."""
         return abs(self.silent_s) <= timing().silent_s
 
 
 def beat(process: str, role: str, version: str, idle_s: float | None) -> None:
-    """Say that a process lives, and for how long it has had no job in hand (None: it never had one)."""
+    """Update the row of a process; `idle_s` is the time since it last held a job (None: never)."""
     now = database.now_s()
     values = {
         "role": role, "version": version, "last_seen_at": now, "worked_at": None if idle_s is None else now - idle_s
@@ -128,13 +128,13 @@ def beat(process: str, role: str, version: str, idle_s: float | None) -> None:
 
 
 def leave(process: str) -> None:
-    """Forget a process that ends."""
+    """Delete the row of a process that ends."""
     with database.write():
         Heartbeat.delete().where(Heartbeat.process == process).execute()
 
 
 def prune() -> None:
-    """Forget the processes that have been silent for an hour, and those heard of in the future."""
+    """Delete the processes that have been silent for an hour, and those with a heartbeat in the future."""
     gone = sql.is_past(Heartbeat.last_seen_at, timing().silent_s, ago_s=KEPT_S)
     if names := [name for (name,) in Heartbeat.select(Heartbeat.process).where(gone).tuples()]:
         with database.write():
@@ -142,7 +142,7 @@ def prune() -> None:
 
 
 def processes() -> list[Process]:
-    """Return the processes heard of within an hour: by role, then those heard of last."""
+    """Return the processes, by role, then the most recent heartbeat first."""
     now = database.now_s()
     held = dict(
         Job.select(Job.holder, fn.COUNT(Job.id))

@@ -39,7 +39,7 @@ def job(job_id: str) -> Job:
     return Job.get_by_id(job_id)
 
 
-def test_two_analyses_that_want_one_wallet_wait_for_one_job() -> None:
+def test_two_analyses_of_one_wallet_share_a_job() -> None:
     first, second = submit("w", analysis_id=1), submit("w", analysis_id=2)
     assert first == second
     assert waiters.waiting_analyses(first[0]) == [1, 2]
@@ -91,7 +91,7 @@ def test_of_many_threads_one_gets_the_job() -> None:
     assert sum(claim is not None for claim in got) == 1
 
 
-def test_claiming_what_does_not_exist_gives_nothing() -> None:
+def test_claiming_an_unknown_job_gives_none() -> None:
     assert claims.claim_job("no such job") is None
 
 
@@ -121,7 +121,7 @@ def test_a_renewed_lease_is_not_taken() -> None:
     claim = claims.claim_job(job_id)
     Job.update(lease_until=database.now_s() + 0.2).execute()
     assert claims.renew([claim]) == []
-    time.sleep(0.3)
+    time.sleep(0.25)
     assert claims.claim_job(job_id) is None
 
 
@@ -143,7 +143,7 @@ def test_progress_forgives_lost_leases() -> None:
         Job.update(lease_until=0).execute()
 
 
-def test_the_subjects_of_a_request_are_served_in_its_order() -> None:
+def test_jobs_of_a_request_run_in_its_order() -> None:
     ids = submit("c", "a", "b")
     numbers = [job(job_id).priority for job_id in ids]
     assert numbers == sorted(numbers, reverse=True)
@@ -198,7 +198,7 @@ def test_a_job_that_is_being_joined_does_not_end_before_the_commit() -> None:
         JobAnalysis.delete().execute()
 
 
-def test_handing_back_keeps_the_place_and_adds_no_event() -> None:
+def test_requeueing_keeps_the_priority_and_adds_no_event() -> None:
     (job_id,) = submit("w")
     place = job(job_id).priority
     claims.requeue(claims.claim_job(job_id))
@@ -229,7 +229,7 @@ def test_every_change_of_state_is_an_event() -> None:
     assert ended.claim_token is None
 
 
-def test_progress_is_shown_only_by_who_holds_the_job() -> None:
+def test_a_claim_stores_progress() -> None:
     (job_id,) = submit("w")
     claim = claims.claim_job(job_id)
     with database.write():
@@ -249,7 +249,7 @@ def test_cancelling_takes_the_claim_away() -> None:
         waiters.cancel("no such job")
 
 
-def test_detaching_ends_only_what_nobody_else_waits_for() -> None:
+def test_dropping_waiters_cancels_only_jobs_without_others() -> None:
     shared, alone = submit("shared", "alone", analysis_id=1)
     submit("shared", analysis_id=2)
     with database.write():
@@ -264,7 +264,7 @@ def test_detaching_ends_only_what_nobody_else_waits_for() -> None:
     assert set(states.values()) == {"cancelled"}
 
 
-def test_a_job_that_nobody_ever_waited_for_is_wanted() -> None:
+def test_a_job_that_never_had_waiters_is_still_needed() -> None:
     assert waiters.has_waiters(submit("w")[0])
 
 

@@ -86,7 +86,7 @@ def test_many_are_counted_in_parts_and_those_of_one_moment_together(monkeypatch:
 
 
 @both_databases
-def test_two_who_count_at_once_count_no_job_twice(database_url: str, records: None) -> None:
+def test_concurrent_counting_counts_no_job_twice(database_url: str, records: None) -> None:
     at = database.now_s() - 1000
     for number in range(60):
         ended(number, at + number / 7)
@@ -163,7 +163,7 @@ def test_an_answer_is_counted_under_one_of_few_words(status: int, word: str) -> 
 
 @both_databases
 @pytest.mark.usefixtures("records")
-def test_a_process_beats_leaves_and_is_forgotten() -> None:
+def test_a_process_sends_heartbeats_and_leaves() -> None:
     metrics.add("source_calls", "solana", "429")
     heartbeat.send("pipeline")
     (found,) = heartbeat.processes()
@@ -180,7 +180,7 @@ def test_a_process_beats_leaves_and_is_forgotten() -> None:
 
 @both_databases
 @pytest.mark.usefixtures("records")
-def test_who_is_long_silent_is_forgotten() -> None:
+def test_long_silent_processes_are_deleted() -> None:
     for name, ago_s in (("now", 0), ("late", 300), ("gone", 3700), ("ahead", -3600)):
         heartbeat.beat(name, "web", "0.1.0", None)
         Heartbeat.update(last_seen_at=Heartbeat.last_seen_at - ago_s).where(Heartbeat.process == name).execute()
@@ -189,7 +189,7 @@ def test_who_is_long_silent_is_forgotten() -> None:
 
 
 @pytest.mark.usefixtures("records")
-def test_who_was_killed_on_this_machine_is_forgotten_by_the_next_that_starts_there() -> None:
+def test_killed_processes_of_this_machine_are_deleted_at_the_next_start() -> None:
     mine = process_id()
     host, pid, started = mine.rsplit("/", 2)
     others = [f"{host}/{pid}/{int(started) - 1}", f"elsewhere/{pid}/{int(started) - 1}"]
@@ -213,7 +213,7 @@ def test_a_worker_remembers_when_it_last_had_a_job_in_hand(chain: Simulator, mon
 
 
 @pytest.mark.usefixtures("records")
-def test_a_pulse_that_the_database_does_not_take_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_heartbeat_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(*values: object) -> None:
         raise WalletkinError("locked")
 
