@@ -1,4 +1,4 @@
-"""Past capacity: what is refused, with which answer, and that the places come free again."""
+"""Load shedding: what is refused, with which answer, and that slots are freed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def end(threads: list[threading.Thread]) -> None:
         thread.join(30)
 
 
-def test_who_waits_too_long_is_told_when_to_come_back(inner: Inner) -> None:
+def test_a_request_that_waits_too_long_gets_503_with_retry_after(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.05)
     threads, answers = ask_beside(gate, 1)
     assert inner.begun.acquire(timeout=30)
@@ -72,7 +72,7 @@ def test_who_waits_too_long_is_told_when_to_come_back(inner: Inner) -> None:
     assert Client(gate).get("/x").status_code == 200
 
 
-def test_who_waits_gets_in_when_a_place_comes_free(inner: Inner) -> None:
+def test_a_waiting_request_runs_when_a_slot_is_free(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
     threads, answers = ask_beside(gate, 1 + load_shedding.WAITING)
     assert inner.begun.acquire(timeout=30)
@@ -81,7 +81,7 @@ def test_who_waits_gets_in_when_a_place_comes_free(inner: Inner) -> None:
     assert [answer.status_code for answer in answers] == [200] * (1 + load_shedding.WAITING)
 
 
-def test_when_too_many_wait_nobody_else_has_to(inner: Inner) -> None:
+def test_with_too_many_waiting_the_next_is_refused_at_once(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
     waiting = [gate._waiting.acquire(blocking=False) for _ in range(load_shedding.WAITING)]
     assert all(waiting)
@@ -96,21 +96,21 @@ def test_when_too_many_wait_nobody_else_has_to(inner: Inner) -> None:
     ("path", "headers"),
     [("/analyses/x.json", {}), ("/x", {"Accept": "application/json"}), ("/x", {"Content-Type": "application/json"})],
 )
-def test_a_program_is_told_in_json(inner: Inner, path: str, headers: dict[str, str]) -> None:
+def test_programs_get_the_refusal_as_json(inner: Inner, path: str, headers: dict[str, str]) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
     assert gate._slots.acquire(blocking=False)
     refused = Client(gate).get(path, headers=headers)
     assert refused.json == {"error": {"code": "busy", "message": load_shedding.FULL, "details": []}}
 
 
-def test_what_an_operator_asks_is_answered_all_the_same(inner: Inner) -> None:
+def test_probes_and_metrics_are_always_answered(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
     assert gate._slots.acquire(blocking=False)
     inner.free.set()
     assert [Client(gate).get(path).status_code for path in load_shedding.ALWAYS] == [200] * len(load_shedding.ALWAYS)
 
 
-def test_a_slow_download_holds_no_place_and_there_are_only_so_many(inner: Inner) -> None:
+def test_a_slow_download_holds_no_slot_and_their_number_is_bounded(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.01)
     inner.free.set()
     slow = Client(gate).get("/stream", buffered=False)
@@ -133,7 +133,7 @@ def test_what_an_application_writes_before_its_body_is_sent_first(around: Callab
     assert (answer.status_code, answer.data) == (200, b"first, ok")
 
 
-def test_an_error_leaves_its_place() -> None:
+def test_an_error_frees_its_slot() -> None:
     def broken(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         raise RuntimeError
 

@@ -53,7 +53,7 @@ def page_token(client: FlaskClient, key: str) -> str:
     return found[1]
 
 
-def test_readers_share_an_answer_that_has_no_token_and_each_sends_its_own(
+def test_a_cached_answer_has_no_token_and_each_browser_sends_its_own(
     app: Flask, client: FlaskClient, running: str, made: list[str]
 ) -> None:
     path, other = f"/analyses/{running}/progress?shown=none", app.test_client()
@@ -69,7 +69,7 @@ def test_readers_share_an_answer_that_has_no_token_and_each_sends_its_own(
     assert other.post(post, headers=HTMX | {"X-CSRFToken": tokens[1]}).status_code == 303
 
 
-def test_who_shares_gets_all_headers_and_an_id_of_its_own_and_is_counted(
+def test_a_cached_answer_has_all_headers_and_its_own_id_and_is_counted(
     app: Flask, client: FlaskClient, running: str, made: list[str]
 ) -> None:
     metrics.drain()
@@ -96,7 +96,7 @@ def test_who_shares_gets_all_headers_and_an_id_of_its_own_and_is_counted(
     ],
     ids=lambda other: next(iter(other)),
 )
-def test_what_depends_on_a_header_is_not_shared_with_who_sends_another(
+def test_answers_are_cached_by_the_headers_that_they_depend_on(
     app: Flask, client: FlaskClient, running: str, other: dict[str, str]
 ) -> None:
     asked: list[str] = []
@@ -113,7 +113,9 @@ def pass_time(app: Flask) -> None:
     app.extensions["micro_cache"].entries.expire(at)
 
 
-def test_an_answer_is_made_anew_a_second_later(app: Flask, client: FlaskClient, running: str, made: list[str]) -> None:
+def test_an_answer_is_rendered_again_a_second_later(
+    app: Flask, client: FlaskClient, running: str, made: list[str]
+) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     for _ in range(2):
         client.get(path, headers=HTMX)
@@ -123,7 +125,7 @@ def test_an_answer_is_made_anew_a_second_later(app: Flask, client: FlaskClient, 
     assert len(made) == 2
 
 
-def test_the_end_of_an_analysis_is_told_a_second_later(app: Flask, client: FlaskClient, running: str) -> None:
+def test_a_poll_shows_the_end_of_an_analysis_a_second_later(app: Flask, client: FlaskClient, running: str) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     assert client.get(path, headers=HTMX).status_code == 200
     assert post_form(client, f"/analyses/{running}/cancel").status_code == 303
@@ -131,9 +133,7 @@ def test_the_end_of_an_analysis_is_told_a_second_later(app: Flask, client: Flask
     assert client.get(path, headers=HTMX).status_code == 286
 
 
-def test_what_is_made_for_another_state_is_not_shared_with_it(
-    client: FlaskClient, running: str, made: list[str]
-) -> None:
+def test_another_state_of_the_analysis_is_rendered_again(client: FlaskClient, running: str, made: list[str]) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     client.get(path, headers=HTMX)
     with database.session():
@@ -142,7 +142,7 @@ def test_what_is_made_for_another_state_is_not_shared_with_it(
     assert len(made) == 2
 
 
-def test_what_answers_something_done_is_not_shared(client: FlaskClient, running: str, made: list[str]) -> None:
+def test_answers_to_actions_are_not_cached(client: FlaskClient, running: str, made: list[str]) -> None:
     for _ in range(2):
         client.get(f"/analyses/{running}/progress", headers=HTMX)
     assert len(made) == 2
@@ -150,7 +150,7 @@ def test_what_answers_something_done_is_not_shared(client: FlaskClient, running:
     assert len(made) == 3
 
 
-def test_what_is_there_is_given_while_another_is_made(
+def test_a_slow_body_delays_no_other_poll(
     app: Flask, client: FlaskClient, running: str, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer about one analysis, which takes its time, holds up no reader of another."""

@@ -123,7 +123,7 @@ def test_a_browser_takes_its_limit_along(make_app: Any) -> None:
     assert client.post("/analyses", json=WALLETS, environ_overrides=ELSEWHERE).status_code == 429
 
 
-def test_who_takes_a_new_cookie_each_time_is_bounded_by_the_address(make_app: Any) -> None:
+def test_a_new_cookie_for_each_request_is_bounded_by_the_address(make_app: Any) -> None:
     app = make_app(ANALYSES_PER_HOUR="1")
     found = [post_wallets(browser(app)).status_code for _ in range(11)]
     assert found == [202] * 10 + [429]
