@@ -1,6 +1,6 @@
-"""The `walletkin` command: migrate, doctor, worker, backup, copy-data, simulator. Does what other rooms offer.
+"""The `walletkin` command: migrate, doctor, worker, backup, copy-data, simulator.
 
-What is wrong is said in one line. Exit codes: 0 done, 2 something must be mended first (the line says what).
+An error is one line. Exit codes: 0 done, 2 something must be fixed first (the line says what).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _copy_data(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _doctor(settings: Settings, options: argparse.Namespace) -> None:
-    """Check all that a start needs, so that what is wrong is said once and in one line, before any process starts."""
+    """Check all that a start needs, so that an error is reported once, before any process starts."""
     _check_folder(settings.data_dir)
     _check_ports(settings)
     _check_redis(settings)
@@ -109,7 +109,7 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 
 def _check_ports(settings: Settings) -> None:
-    """Take every port that will be listened on, all at once, so that two settings with the same one are found too."""
+    """Bind every port to be used, all at once, so that two settings with the same port are found too."""
     if settings.is_demo and settings.bind == settings.simulator_bind:
         raise SettingsError(
             f"WALLETKIN_BIND and WALLETKIN_SIMULATOR_BIND are both {settings.bind}; change one of them."
@@ -145,7 +145,7 @@ def _check_redis(settings: Settings) -> None:
 
 
 def _worker(settings: Settings, options: argparse.Namespace) -> None:
-    """Work on one queue until told to stop; TERM lets running slices end within four seconds."""
+    """Work on one queue until stopped; TERM lets running slices end within four seconds."""
     from tasks import logs
     from tasks.jobs.queues import QUEUES
     from tasks.worker import start

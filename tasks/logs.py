@@ -1,7 +1,7 @@
-"""The one place that says how this program logs: what a line looks like, what goes along with it, what never does.
+"""Logging: the format of a line, the context bound to it, and the secrets removed from it.
 
-Modules log by the standard library's `logging`; structlog makes the lines: JSON, or words for a person at a terminal.
-What is bound here (a request, a job) goes along with every line of its thread.
+Modules use the standard library's `logging`; structlog formats the lines as JSON, or as text at a terminal. A request
+or job bound here is part of every line of its thread.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from structlog.typing import EventDict, Processor
 from tasks.settings import Settings
 
 SHORTEST_SECRET = 8  # shorter parts of an address (v1, solana) are words, not keys
-SHORTEST_PASSWORD = 4  # a shorter one would make holes in every word, and protects nothing
+SHORTEST_PASSWORD = 4  # a shorter one would be cut out of ordinary words
 HIDDEN = "…"
-# Ids of analyses and of jobs look alike; only a job's may be told, and it is told as one.
+# Ids of analyses and of jobs look alike; only a job's may be logged, and only after the word "job".
 ID = re.compile(r"(?<!\bjob )(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
-TOLD_IDS = ("job_id",)
+LOGGED_IDS = ("job_id",)
 
 
 def configure(settings: Settings) -> None:
-    """Let every logger of this process write such lines to standard error; a second call changes the settings."""
+    """Make every logger of this process write such lines to standard error; a second call changes the settings."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -44,7 +44,7 @@ def configure(settings: Settings) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                _Discretion(secrets_of(settings)),
+                _Redactor(secrets_of(settings)),
                 *_renderers(words),
             ],
         )
@@ -62,7 +62,7 @@ def _renderers(words: bool) -> list[Processor]:
 
 
 def _quiet_libraries() -> None:
-    """Keep out what names addresses of others or only repeats us; write the lines of gunicorn like all the rest."""
+    """Silence libraries that log addresses or repeat our lines; format gunicorn's lines like all others."""
     for name in ("huey", "urllib3", "requests", "peewee", "werkzeug"):
         logging.getLogger(name).setLevel(logging.WARNING)
     gunicorn = logging.getLogger("gunicorn.error")
@@ -72,23 +72,23 @@ def _quiet_libraries() -> None:
 
 
 def with_request(request_id: str) -> None:
-    """Let the lines of this thread name a request, and nothing of the one before it."""
+    """Bind a request id to the lines of this thread, and unbind the one before it."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
 def without_request() -> None:
-    """Let the lines of this thread name no request, for the one they named is over."""
+    """Unbind the request id from the lines of this thread, when the request is over."""
     structlog.contextvars.clear_contextvars()
 
 
 def with_job(job_id: str, kind: str, queue: str) -> AbstractContextManager[None]:
-    """Let the lines of this thread name a job, for the block."""
+    """Bind a job to the lines of this thread, for the block."""
     return structlog.contextvars.bound_contextvars(job_id=job_id, kind=kind, queue=queue)
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return what of the settings may never be read in a log, the longest first."""
+    """Return the secrets of the settings, longest first."""
     found = {settings.operator_token, settings.given_secret_key, settings.jupiter_api_key}
     for url in (settings.solana_rpc_url, settings.dexscreener_url, settings.jupiter_url):
         parts = urllib.parse.urlsplit(url)
@@ -101,14 +101,14 @@ def secrets_of(settings: Settings) -> list[str]:
     return sorted(kept | {urllib.parse.unquote(one) for one in kept}, key=lambda one: (-len(one), one))
 
 
-class _Discretion:
-    """Takes secrets and the ids of analyses out of a line, wherever they stand in it."""
+class _Redactor:
+    """Removes secrets and the ids of analyses from a line."""
 
     def __init__(self, secrets: list[str]):
         self._secrets = re.compile("|".join(map(re.escape, secrets))) if secrets else None
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
-        return {name: value if name in TOLD_IDS else self._without(value) for name, value in event.items()}
+        return {name: value if name in LOGGED_IDS else self._without(value) for name, value in event.items()}
 
     def _without(self, value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -155,18 +155,18 @@ FORESEEN = (WalletkinError, PeeweeException, sqlite3.Error)
 
 
 def explain(error: Exception) -> str:
-    """Say in one line what is wrong with a start; a driver's own words are left out where they hold a password."""
+    """Return in one line why a start failed; a driver's message is left out if it contains a password."""
     if isinstance(error, WalletkinError):
         return str(error)
     if isinstance(error, sqlite3.Error):  # peewee wraps its errors, so this one is the queue's
         return f"The queue {current().queue_path} cannot be used: {error}."
     url = current().database_url
     shown = url.removeprefix("sqlite:///") if url.startswith("sqlite") else "at WALLETKIN_DATABASE_URL"
-    said = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
+    detail = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
     password = urllib.parse.urlsplit(url).password
-    if password and (password in said or urllib.parse.unquote(password) in said):
-        said = ""
-    return f"The database {shown} cannot be used{f': {said}' if said else ''}."
+    if password and (password in detail or urllib.parse.unquote(password) in detail):
+        detail = ""
+    return f"The database {shown} cannot be used{f': {detail}' if detail else ''}."
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

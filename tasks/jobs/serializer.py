@@ -34,7 +34,7 @@ class JsonSerializer(Serializer):
             read = orjson.loads(data)
             return _message(read["message"]) if "message" in read else read["value"]
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a message of ours ({type(error).__name__})") from None
+            raise ValueError(f"not a queue message ({type(error).__name__})") from None
 
 
 def _message(fields: dict[str, Any]) -> Message:

@@ -1,4 +1,4 @@
-"""A copy of the embedded database while everything goes on. PostgreSQL has tools of its own (docs/backup.md)."""
+"""Copies the embedded database while it is in use. PostgreSQL has its own tools (docs/operations/backup.md)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PATIENCE_S = 15.0
 def back_up(target: pathlib.Path) -> int:
     """Write a copy of the database, as it is at one moment, to a new file of mode 600; return its bytes.
 
-    Nobody waits for it: on SQLite a reader stops no writer. The copy is checked before it gets its name, so that a
+    It blocks nothing: on SQLite a reader stops no writer. The copy is checked before it gets its name, so that a
     file of that name is whole. Raises SettingsError when there is nothing to copy, or no room for the copy.
     """
     if not database.is_sqlite():
         raise SettingsError(
-            "The database is PostgreSQL; back it up with its own pg_dump --format=custom (see docs/backup.md)."
+            "The database is PostgreSQL; back it up with pg_dump --format=custom (see docs/operations/backup.md)."
         )
     source = pathlib.Path(str(db.obj.database))
     if not source.exists():

@@ -1,7 +1,4 @@
-"""Copies everything that an embedded database holds into an empty one on PostgreSQL, and checks it row for row.
-
-Works below the models' queries, on both databases at once; no other room reads or writes two.
-"""
+"""Copies an embedded database into an empty one on PostgreSQL, and compares every row."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ class CopyFailed(WalletkinError):
 def copy_data(source: pathlib.Path, settings: Settings, tell: Callable[[str, int], None]) -> None:
     """Copy all rows of a SQLite file to the PostgreSQL database that the settings name, which must be empty.
 
-    All or nothing: one transaction of the target, ended only when every row was read back and found the same. `tell` is
+    All or nothing: one transaction of the target, committed only after every row was read back and compared. `tell` is
     called with the name of each table and its number of rows. Raises SettingsError or CopyFailed with the reason.
     """
     if settings.database_url.startswith("sqlite"):
@@ -57,7 +54,7 @@ def copy_data(source: pathlib.Path, settings: Settings, tell: Callable[[str, int
 
 
 def _open(source: pathlib.Path) -> sqlite3.Connection:
-    """Open the file to be read; to make a new one by mistake would look like a success."""
+    """Open the file for reading; a new one made by mistake would look like a success."""
     try:
         return sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     except sqlite3.Error as error:
@@ -65,7 +62,7 @@ def _open(source: pathlib.Path) -> sqlite3.Connection:
 
 
 def _changes(file: sqlite3.Connection) -> Any:
-    """Return a number that changes with every commit of anybody else."""
+    """Return a number that changes with every commit of another connection."""
     return file.execute("PRAGMA data_version").fetchone()[0]
 
 
@@ -83,7 +80,7 @@ def _check_version(file: sqlite3.Connection, source: pathlib.Path) -> None:
 def _copy_table(file: sqlite3.Connection, target: psycopg.Connection[Any], model: Any, source: pathlib.Path) -> int:
     """Copy the rows of one table, set its sequence, and compare what is there now; return how many there are."""
     table, names = model._meta.table_name, sql.columns(model._meta.sorted_fields)
-    # Held until the end, so that a worker that was started too early cannot write beside us.
+    # Locked until the end, so that a worker started too early cannot write.
     target.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
     _check_empty(target, table)
     with target.cursor() as cursor, cursor.copy(f'COPY "{table}" ({names}) FROM STDIN') as copy:

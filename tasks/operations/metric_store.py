@@ -1,4 +1,4 @@
-"""The counters of all processes together: adding to them, reading them, and counting each job that has ended once."""
+"""The metrics of all processes in the database: add, read, and count each ended job once."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tasks.storage.models.operations import Counter
 Totals = dict[str, dict[tuple[str, ...], float]]
 
 COUNTED_UNTIL = "jobs_counted_until"  # the `finished_at` up to which ended jobs have been counted
-SETTLED_S = 30.0  # a transaction that ends a job may be committed so long after the moment that it wrote
+SETTLED_S = 30.0  # a job's `finished_at` may be so much earlier than the commit that stores it
 JOBS_A_WRITE = 5_000
 ROWS_A_STATEMENT = 200
 
 
 def store(counted: Mapping[Key, float]) -> None:
-    """Add what a process counted, in one short transaction; nothing when it counted nothing."""
+    """Add a process's counters in one short transaction; an empty mapping writes nothing."""
     if counted:
         with database.write():
             _add(counted)
 
 
 def _add(counted: Mapping[Key, float]) -> None:
-    # In one order for everybody: two processes that add to the same rows would else wait for each other.
+    # Sorted; otherwise two processes that add to the same rows could deadlock.
     rows = sorted((key[0], json.dumps(key[1:]), value) for key, value in counted.items())
     fields = [Counter.name, Counter.labels, Counter.value]
     for part in chunked(rows, ROWS_A_STATEMENT):
@@ -40,7 +40,7 @@ def _add(counted: Mapping[Key, float]) -> None:
 
 
 def totals() -> Totals:
-    """Return name → labels → number, over all processes and all time."""
+    """Return name → labels → total, over all processes and all time."""
     found: Totals = {}
     for name, labels, value in sql.rows("SELECT name, labels, value FROM counter"):
         found.setdefault(name, {})[tuple(json.loads(labels))] = value
@@ -50,7 +50,7 @@ def totals() -> Totals:
 def count_ended_jobs() -> int:
     """Count the jobs that ended since the last time, by kind, outcome and duration; return how many.
 
-    Whoever comes second at the same moment waits, and finds them counted.
+    A concurrent call waits, and finds them counted.
     """
     counted, more = 0, True
     while more:
@@ -73,7 +73,7 @@ def _newly_ended() -> tuple[list[tuple[Any, ...]], bool]:
     times = [at for (at,) in part.tuples()]
     if not times:
         return [], False
-    # Many end at the very same moment: all up to the last one's, so that none is left on the wrong side of the mark.
+    # Many may end at the same moment: take all up to the last one's, so that none is skipped.
     query = Job.select(Job.finished_at, Job.kind, Job.state, Job.started_at)
     ended = list(query.where(Job.finished_at > since, Job.finished_at <= times[-1]).tuples())
     Counter.update(value=times[-1]).where(row).execute()

@@ -1,4 +1,4 @@
-"""What an operator watches of the tables: what waits in the queues, what ended lately, the tokens, the size."""
+"""Figures for the operator's page: queue depths, finished jobs, tokens, database size."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """The live jobs of a tier of a queue: held by a worker, waiting for one, and put off to a later time.
+    """The live jobs of a tier of a queue: running, waiting, and delayed (`put_off`).
 
-    `oldest_s` is for how long the one that has waited longest has done so, None when none waits.
+    `oldest_s` is the longest wait of a job, None if none waits.
     """
 
     queue: str
@@ -26,7 +26,7 @@ class QueueDepth:
     oldest_s: float | None
 
 
-# What was begun and handed back waits since its last message; what was put off, since it is due.
+# A requeued job waits since its last message, a delayed one since it was due.
 SINCE = (
     "CASE WHEN started_at IS NOT NULL AND announced_at IS NOT NULL THEN announced_at "
     "WHEN run_after > enqueued_at THEN run_after ELSE enqueued_at END"
