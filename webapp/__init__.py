@@ -18,8 +18,7 @@ from tasks.settings import Settings, configure
 from tasks.storage import database, signing_key
 from tasks.storage.models.base import db
 from webapp import context, errors, json_provider, pages, security
-from webapp.markup import components, filters, rows
-from webapp.markup.token_cells import Cells
+from webapp.markup import filters, logos
 from webapp.middleware import load_shedding, micro_cache, proxy, request_log
 from webapp.security import rate_limits
 
@@ -100,11 +99,5 @@ def _prepare_templates(app: Flask, settings: Settings) -> None:
     _store_compiled(app, settings.data_dir / "templates")
     app.jinja_env.undefined = StrictUndefined
     filters.register(app)
-    components.register(app)
-    rows.register(app)
-    rows.register_evidence(app)
-    cells = app.extensions["cells"] = Cells(app.jinja_env, settings)
-    app.jinja_env.globals["ui"].keep(  # type: ignore[attr-defined]
-        token_cell=cells.token_cell, token_price=cells.token_price, token_place=cells.token_place
-    )
+    logos.register(app, settings)
     context.register(app, settings)

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeGuard, TypeVar, overload
 
 from flask import Flask
-from lucide.jinja import lucide
 
+from tasks.sources.market.names import imitated
 from webapp.markup import icons
-from webapp.markup.labels import INSIGHTS, cluster_colour, cluster_shape, insight, job_icon, job_kind, visible_insights
-from webapp.markup.macros import Macros
+from webapp.markup.fragment_cache import FragmentCache
+from webapp.markup.labels import (
+    INSIGHTS,
+    cluster_colour,
+    cluster_shape,
+    insight,
+    job_icon,
+    job_kind,
+    monogram,
+    monogram_colour,
+    visible_insights,
+)
 from webapp.markup.words import chance_count, outcome, plain_text, sentence, signed
 
 Number = int | float | Decimal
@@ -34,6 +45,9 @@ MONTHS = (
 )
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
+LAMPORTS, MICRODOLLARS = 1e9, 1e6
+"""Smallest units in one SOL, and in one of the dollar tokens that trades are paid in otherwise."""
+LEAST_WITH_THREE_DIGITS = 0.001
 ADDING_FLOATS = 1e-9  # how far a sum of floats may be from the one that it is
 
 
@@ -97,6 +111,17 @@ def _sol_digits(size: float) -> int:
         if size >= least:
             return digits
     return min(9, 1 - math.floor(math.log10(size)))
+
+
+def sol_value(value: Number | None) -> str:
+    """Write a value in SOL to three decimals; one below 0.001 to two significant digits."""
+    is_small = value is None or value < LEAST_WITH_THREE_DIGITS
+    return sol(value) if is_small and value != 0 else sol(value, 3)
+
+
+def paid(amount: int, unit: str) -> str:
+    """Write what was paid or received: an amount in the smallest unit, and its currency ("2.50 USDC")."""
+    return f"{sol(amount / LAMPORTS)} SOL" if unit == "SOL" else f"{sol(amount / MICRODOLLARS, 2)} {unit}"
 
 
 def usd(value: Number | None) -> str:
@@ -226,6 +251,11 @@ def clock(at: float | None) -> str:
     return UNKNOWN if at is None else f"{_utc(at):%H:%M} UTC"
 
 
+def seconds(at: float | None) -> str:
+    """Write the time of day to the second, "11:25:46"."""
+    return UNKNOWN if at is None else f"{_utc(at):%H:%M:%S}"
+
+
 def day(at: float | None) -> str:
     """Write a date, "18 March 2026"."""
     if at is None:
@@ -252,6 +282,12 @@ def age(at: float | None, now: float | None = None) -> str:
     if days >= 7:
         return day(at)
     return "yesterday" if days == 1 else f"{days} days ago"
+
+
+def time_as(at: float | None, mode: str) -> str:
+    """Write a time in one of the modes of the macro `time`: its age unless the mode is another."""
+    modes = {"clock": clock, "moment": moment, "seconds": seconds, "day": day, "full": timestamp}
+    return modes.get(mode, age)(at)
 
 
 def duration(seconds: float | None) -> str:
@@ -292,44 +328,31 @@ def gap(seconds: float | None) -> str:
     return sign + text
 
 
-FILTERS = {
-    function.__name__: function
-    for function in (
+def imitated_by(mint: str, symbol: str | None, name: str | None) -> str | None:
+    """Give the symbol of the well-known token that a token passes for; None for most tokens."""
+    return imitated(symbol, name, mint)
+
+
+FILTERS: tuple[Callable[..., object], ...] = (
+    *(
         short_address,
         last_four,
         explorer_account,
-        count,
-        sol,
-        usd,
-        percent,
-        score,
-        probability,
-        times,
-        moment,
-        day,
-        duration,
-        chance_count,
-        signed,
-        sentence,
+        explorer_transaction,
         plain_text,
-        outcome,
-        job_icon,
-        job_kind,
-        cluster_colour,
-        cluster_shape,
-        insight,
-        visible_insights,
-    )
-}
+        monogram,
+        monogram_colour,
+        imitated_by,
+    ),
+    *(count, sol, sol_value, paid, usd, percent, score, clamp, probability, times, chance_count, signed),
+    *(iso, timestamp, moment, day, time_as, duration, gap),
+    *(sentence, outcome, job_icon, job_kind, cluster_colour, cluster_shape, insight, visible_insights),
+)
 
 
 def register(app: Flask) -> None:
-    """Give an app's templates the filters, and the names ``ui`` (macros), ``lucide`` and ``INSIGHTS``."""
+    """Give an app's templates the filters and ``INSIGHTS``."""
     icons.register(app)
-    environment = app.jinja_env
-    environment.filters.update(FILTERS)
-    environment.globals.update(
-        ui=Macros(environment),
-        lucide=lucide,
-        INSIGHTS=INSIGHTS,
-    )
+    app.jinja_env.add_extension(FragmentCache)
+    app.jinja_env.filters.update({function.__name__: function for function in FILTERS})
+    app.jinja_env.globals.update(INSIGHTS=INSIGHTS)

@@ -6,6 +6,7 @@ Drawn in the page an icon is three elements and more; a list of pairs has hundre
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from zipfile import ZipFile
 
 from flask import Flask, Response
 
-# Those that pages show; others are drawn in the page.
+# All that pages show.
 SHEET_ICONS = (
     *("arrow-down", "arrow-left", "arrow-left-right", "arrow-right", "arrow-up", "ban", "chart-scatter", "check"),
     *("chevron-down", "chevron-right", "circle-alert", "circle-check", "circle-dashed", "circle-x", "clock", "coins"),
@@ -32,7 +33,12 @@ SHEET_ICONS = (
     ),
     *("sun-moon", "table", "timer", "triangle-alert", "upload", "users-round", "wallet-cards", "x"),
 )
-STROKE = "1.75"
+SVG = "http://www.w3.org/2000/svg"
+DRAWN_AS = {
+    **{"viewBox": "0 0 24 24", "fill": "none", "stroke": "#000", "stroke-width": "1.75"},
+    **{"stroke-linecap": "round", "stroke-linejoin": "round"},
+}
+ElementTree.register_namespace("", SVG)
 A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -46,20 +52,11 @@ def sheet() -> str:
 
 
 def _address(svg: bytes) -> str:
-    """Return an icon of the installed Lucide package as a data address; what is drawn counts, not its colour."""
+    """Return an icon of the installed Lucide package as a data address; the shapes count, not the colour."""
     root = ElementTree.fromstring(svg)
-    for node in root.iter():
-        node.tag = node.tag.rpartition("}")[2]  # without the name of SVG, which the address says once
-    shapes = "".join(ElementTree.tostring(one, encoding="unicode").strip() for one in root)
-    drawing = (
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='#000' "
-        f"stroke-width='{STROKE}' stroke-linecap='round' stroke-linejoin='round'>{_plain(shapes)}</svg>"
-    )
-    return "data:image/svg+xml," + quote(drawing, safe=" '=/:,;.-")
-
-
-def _plain(shapes: str) -> str:
-    return shapes.replace('"', "'").replace(" />", "/>")
+    root.attrib = dict(DRAWN_AS)
+    drawing = ElementTree.tostring(root, encoding="unicode").replace('"', "'")
+    return "data:image/svg+xml," + quote(re.sub(r"\s*\n\s*| (?=/>)", "", drawing), safe=" '=/:,;.-")
 
 
 @cache

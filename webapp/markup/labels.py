@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from webapp.markup.words import plain_text
+
 MONOGRAM_COLOURS = 6
 CLUSTER_COLOURS = 6
 
@@ -61,7 +63,7 @@ JOB_ICONS = {
 
 def monogram(symbol: str | None, mint: str) -> str:
     """Give the two letters that stand in for a missing logo: of the symbol, or of the mint."""
-    letters = [char for char in symbol or "" if char.isalnum()]
+    letters = [char for char in plain_text(symbol) if char.isalnum()]
     return "".join(letters or mint)[:2].upper()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Collection
+from functools import partial
+
+from flask import Flask
 
 from tasks.settings import Settings
 
@@ -29,3 +32,8 @@ def allowed(url: str | None, among: Collection[str]) -> str | None:
     except ValueError:
         return None
     return url if f"{parts.scheme}://{parts.netloc}".lower() in among else None
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give an app's templates the filter `allowed_logo`: a logo's address, or None for one of another host."""
+    app.jinja_env.filters["allowed_logo"] = partial(allowed, among=frozenset(origins(settings)))

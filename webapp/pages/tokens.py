@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, current_app, make_response, request
+from flask import Blueprint, Response, get_template_attribute, make_response, request
 
 from tasks.errors import InputError
 from tasks.storage import results
@@ -60,5 +60,5 @@ def _changed(tokens: Sequence[TokenView]) -> Response:
     arrived = [token for token in tokens if not token["awaited"]]
     if not arrived:
         return make_response("", 204)
-    answer = make_response(current_app.extensions["cells"].swaps(arrived))
+    answer = make_response(get_template_attribute("macros/tokens.html", "token_swaps")(arrived))
     return polling.stop_polling(answer) if len(arrived) == len(tokens) else answer

@@ -21,7 +21,7 @@ HTMX = {"HX-Request": "true", "HX-Target": "wallets"}
 def listed(page: str) -> list[str]:
     """Return the addresses of the rows in their order."""
     page = page[page.index('id="wallets"') :]
-    return re.findall(r'<tr><th scope="row">.*?title="(\w+)"', page)
+    return re.findall(r'<tr><th scope="row">.*?title="(\w+)"', page, re.DOTALL)
 
 
 def cells(page: str, wallet: str) -> list[str]:

@@ -243,7 +243,7 @@ def test_what_breaks_inside_is_logged_and_not_shown(
 
 def test_an_error_page_that_fails_still_says_what_is_wrong(client: FlaskClient) -> None:
     client.application.jinja_env.filters.pop("short_address", None)
-    client.application.jinja_env.globals.pop("ui")
+    client.application.jinja_env.globals.pop("icons_version")
     assert "Page not found." in client.get("/nowhere").text
 
 
