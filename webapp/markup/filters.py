@@ -16,7 +16,7 @@ from typing import TypeGuard, TypeVar, overload
 
 from flask import Flask
 
-from tasks.sources.market.names import imitated
+from tasks.sources.market.names import impersonated_token
 from webapp.markup import icons
 from webapp.markup.fragment_cache import FragmentCache
 from webapp.markup.labels import (
@@ -328,9 +328,9 @@ def gap(seconds: float | None) -> str:
     return sign + text
 
 
-def imitated_by(mint: str, symbol: str | None, name: str | None) -> str | None:
+def impersonates(mint: str, symbol: str | None, name: str | None) -> str | None:
     """Give the symbol of the well-known token that a token passes for; None for most tokens."""
-    return imitated(symbol, name, mint)
+    return impersonated_token(symbol, name, mint)
 
 
 FILTERS: tuple[Callable[..., object], ...] = (
@@ -342,7 +342,7 @@ FILTERS: tuple[Callable[..., object], ...] = (
         plain_text,
         monogram,
         monogram_colour,
-        imitated_by,
+        impersonates,
     ),
     *(count, sol, sol_value, paid, usd, percent, score, clamp, probability, times, chance_count, signed),
     *(iso, timestamp, moment, day, time_as, duration, gap),

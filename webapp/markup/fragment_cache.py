@@ -38,7 +38,7 @@ class FragmentCache(Extension):
 
     def _render(self, place: str, values: Any, caller: Callable[[], str]) -> str:
         key = (place, frozen(values))
-        fragment = self._fragments.get(key)
+        fragment: str | None = self._fragments.get(key)
         if fragment is None:
             fragment = self._fragments[key] = caller()
         return fragment
