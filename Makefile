@@ -62,6 +62,7 @@ load: $(INSTALLED_DEV) ## let 300 browsers poll while 20 analyses run, then too 
 lint: $(INSTALLED_DEV) ## check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

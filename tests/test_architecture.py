@@ -32,6 +32,18 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
+def test_a_line_of_a_template_has_at_most_120_characters() -> None:
+    paths = sorted((ROOT / "templates").rglob("*.html"))
+    long = [f"{path.name}: {line}" for path in paths for line in path.read_text().splitlines() if len(line) > 120]
+    assert long == []
+
+
+def test_html_is_written_in_templates_only() -> None:
+    html = re.compile(r"""Markup\(|["']<[a-z/!]""")
+    exempt = {"webapp.errors", "webapp.exports.graphml", "webapp.middleware.load_shedding"}
+    assert {name for name, path in modules() if name.startswith("webapp.") and html.search(path.read_text())} <= exempt
+
+
 def settings_in_readme() -> dict[str, str]:
     rows = re.findall(r"^\| `WALLETKIN_(\w+)` \| ([^|]*) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     return {name: default.strip() for name, default in rows}

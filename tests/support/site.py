@@ -114,3 +114,8 @@ def finish(client: FlaskClient, addresses: Sequence[str], **body: Any) -> str:
 def row(key: str) -> Analysis:
     with database.session():
         return Analysis.get(Analysis.key == key)
+
+
+def one_line(page: str) -> str:
+    """Return a page with its line breaks as spaces: templates break lines inside of tags and sentences."""
+    return re.sub(r"[ \n]+", " ", page)

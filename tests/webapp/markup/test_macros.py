@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from tasks.settings import read_settings
+from tests.support.site import one_line
 from webapp.markup import filters, logos
 from webapp.markup.fragment_cache import frozen
 
@@ -39,7 +40,7 @@ def macro() -> Callable[[str, str], Macro]:
 
     def find(file: str, name: str) -> Macro:
         found: Macro = getattr(app.jinja_env.get_template(f"macros/{file}.html").module, name)
-        return found
+        return lambda *args, **kwargs: one_line(found(*args, **kwargs))
 
     return find
 

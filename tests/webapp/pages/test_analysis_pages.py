@@ -271,7 +271,7 @@ def test_a_complete_analysis_on_its_page(client: FlaskClient, five_wallets: list
     assert page.count('<li class="pair"') == 10
     for name in ("Tokens resolved", "Pairs beyond chance", "Largest lift", "Matched trades", "In the same slot"):
         assert name in page
-    matched = re.search(r"<dt>Matched trades</dt><dd>([^<]+)", page)
+    matched = re.search(r"<dt>Matched trades</dt>\s*<dd>([^<]+)", page)
     assert matched
     pairs = client.get(f"/analyses/{key}/pairs.json").json["pairs"]
     assert int(matched[1]) == sum(one["matched"] for one in pairs)

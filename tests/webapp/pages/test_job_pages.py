@@ -14,7 +14,7 @@ from tasks.jobs import claims
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tests.conftest import both_databases
-from tests.support.site import address, buys, finish, post_form, start, sync, work
+from tests.support.site import address, buys, finish, one_line, post_form, start, sync, work
 from webapp.markup.labels import JOB_KINDS
 from webapp.presenters import jobs
 from webapp.presenters.jobs import STATES
@@ -263,7 +263,7 @@ def test_the_log_is_narrowed_to_an_analysis_by_a_form(app: Flask) -> None:
     mine = post_form(client, "/analyses", {"addresses": f"{A}\n{B}", "label": "Mine"}).location.rpartition("/")[2]
     start(client, [C, address("d")])
     assert f'<option value="{mine}">Mine</option>' in client.get("/activity").text
-    page = client.get(f"/activity?analysis={mine}&kind=sync").text
+    page = one_line(client.get(f"/activity?analysis={mine}&kind=sync").text)
     assert f'<option value="{mine}" selected>Mine</option>' in page
     assert len(outcomes(page)) == 2
     assert "No job is like that." in client.get(f"/activity?analysis={mine}&state=cancelled").text

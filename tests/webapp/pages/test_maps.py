@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from tasks.storage import database, map_queries
 from tasks.storage.models.results import Pair, Result, ResultWallet
 from tests.conftest import both_databases
-from tests.support.site import buys, finish, row, start, sync, work
+from tests.support.site import buys, finish, one_line, row, start, sync, work
 from webapp.presenters import maps
 
 HTMX = {"HX-Request": "true"}
@@ -66,7 +66,7 @@ def test_every_dot_leads_to_its_wallet_and_says_who_it_is(client: FlaskClient) -
     body = [{"address": one, "label": HOSTILE if one == wallets[0] else None} for one in wallets]
     key = str(client.post("/analyses", json={"wallets": body}).json["id"])
     work()
-    page = client.get(f"/analyses/{key}").text
+    page = one_line(client.get(f"/analyses/{key}").text)
     dots = re.findall(r'<a class="dot [^"]*" href="([^"]+)" aria-label="([^"]+)" xlink:title="\2">', page)
     placed = client.get(f"/analyses/{key}.json").json["wallets"]
     assert {href.rsplit("/", 1)[1] for href, _ in dots} == {one["address"] for one in placed if one["x"] is not None}
@@ -140,7 +140,7 @@ def test_the_tables_say_the_same_as_the_drawings(crowd: str, client: FlaskClient
 def test_pairs_are_sorted_by_real_links_and_what_is_unknown_comes_last(
     crowd: str, client: FlaskClient, sort: str
 ) -> None:
-    page = client.get(f"/analyses/{crowd}/heat?sort={sort}&limit=200").text
+    page = one_line(client.get(f"/analyses/{crowd}/heat?sort={sort}&limit=200").text)
     heads = re.findall(r'<th[^>]*?(?: aria-sort="(\w+)")?><a id="heat-table-(\w+)" href="([^"]+)"', page)
     by = sort.lstrip("-")
     active = {name: direction for direction, name, _ in heads if direction}
@@ -189,7 +189,7 @@ def test_htmx_gets_the_table_alone(crowd: str, client: FlaskClient, path: str, t
 def test_the_table_of_a_card_comes_when_it_is_to_be_seen(
     crowd: str, client: FlaskClient, path: str, table: str
 ) -> None:
-    page = client.get(f"/analyses/{crowd}").text
+    page = one_line(client.get(f"/analyses/{crowd}").text)
     place = re.search(rf'<div class="map-rows [^"]*" id="{table}" hx-get="([^"]+)" hx-trigger="intersect once"', page)
     assert place is not None
     assert len(rows_of(client.get(place[1], headers=HTMX | {"HX-Target": table}).text)) == 10

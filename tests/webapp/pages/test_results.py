@@ -16,7 +16,7 @@ from tasks.storage import database, pairs
 from tasks.storage.models.base import db
 from tasks.storage.models.results import Pair, Result, ResultCluster, ResultWallet
 from tests.conftest import both_databases
-from tests.support.site import address, buys, finish, mint, row, start, sync, work
+from tests.support.site import address, buys, finish, mint, one_line, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 DAY_S = 86_400
@@ -109,7 +109,7 @@ def test_known_chance_is_said_in_words(flock: str, client: FlaskClient) -> None:
     with database.session():
         known = {"expected": 0.04, "lift": 150.0, "p_value": 1e-9, "q_value": 1e-8}
         Pair.update(**known).where(Pair.result_id == row(flock).result_id).execute()
-    text = client.get(f"/analyses/{flock}/pairs/{A}/{B}").text
+    text = one_line(client.get(f"/analyses/{flock}/pairs/{A}/{B}").text)
     assert "share &lt; 0.1 by chance; these share 6, 150.0\u00a0× as many. That is beyond chance" in text
 
 
