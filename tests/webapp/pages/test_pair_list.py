@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import both_databases
-from tests.support.site import address, buys, finish, start, sync, work
+from tests.support.site import address, buys, finish, one_line, start, sync, work
 
 HTMX = {"HX-Request": "true"}
 CARD = {**HTMX, "HX-Target": "pairs-card"}
@@ -154,7 +154,7 @@ def test_the_tokens_of_a_pair_may_be_asked_for_alone(client: FlaskClient) -> Non
 
 
 def link_to(text: str, rel: str) -> str:
-    found = re.search(rf'rel="{rel}" hx-get="([^"]+)"', text)
+    found = re.search(rf'rel="{rel}" hx-get="([^"]+)"', one_line(text))
     assert found
     return found[1].replace("&amp;", "&")
 
@@ -166,7 +166,7 @@ def test_an_opened_pair_knows_its_tokens_and_its_lone_trades(client: FlaskClient
     marks = re.search(r'data-marks="([^"]+)"', text)
     assert marks
     assert len(marks[1].split()) == 4
-    lone = re.search(r'class="strip-lone" d="([^"]*)"', text)
+    lone = re.search(r'class="strip-lone" d="([^"]*)"', one_line(text))
     assert lone
     assert lone[1].count("M") == 2, "one of either wallet has no match"
     assert "match-table" not in text, "the table of the matches is on the pair's own page"

@@ -16,7 +16,7 @@ from tasks.measures.well_known import USDC
 from tasks.storage import database, tokens
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
-from tests.support.site import address, buys, finish, mint, sync
+from tests.support.site import address, buys, finish, mint, one_line, sync
 
 HTMX = {"HX-Request": "true"}
 CELL = re.compile(r'hx-swap-oob="outerHTML:\.(token|price)-(\w+)"')
@@ -307,7 +307,7 @@ def test_pages_ask_for_the_cells_that_they_show_as_awaited(client: FlaskClient, 
     register(**{mint(i): RESOLVED for i in range(4)})
     key, (a, b) = finish(client, five_wallets), sorted([address("alike 1"), address("half")])
     page = client.get(f"/analyses/{key}").text
-    asked = re.search(r'hx-get="/tokens\?mints=([^"]+)" hx-trigger="every 2s, ask" hx-swap="none"', page)
+    asked = re.search(r'hx-get="/tokens\?mints=([^"]+)" hx-trigger="every 2s, ask" hx-swap="none"', one_line(page))
     assert asked
     assert set(asked[1].split(",")) == {mint(i) for i in (4, 5, 20, 21, 22)}
     pair = client.get(f"/analyses/{key}/pairs/{a}/{b}").text
@@ -339,7 +339,7 @@ def test_the_list_of_tokens_counts_them_and_offers_a_retry_only_where_it_can_be_
     register(**{mint(0): RESOLVED | {"liquidity_usd": 1_234.0}, mint(1): failed})
     path = f"/tokens?mints={mint(0)},{mint(1)},{mint(2)}"
     page = client.get(path).text
-    assert "1 resolved, 0 without a market, 1 failed, 1 not known yet" in page
+    assert "1 resolved, 0 without a market, 1 failed, 1 not known yet" in one_line(page)
     assert "The market answered 503." in page
     assert "$1,234" in page
     assert 'id="refresh-form"' not in page
