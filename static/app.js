@@ -231,7 +231,7 @@
   function silence(silent) {
     const bar = $("#silence");
     if (silent && !bar) {
-      document.body.append(make("p", { id: "silence", class: "silence", role: "status" }, "The server does not answer. It is asked again every few seconds; what you see may be old."));
+      document.body.append(make("p", { id: "silence", class: "silence", role: "status" }, "The server does not answer. The page retries every few seconds; what you see may be out of date."));
     } else if (!silent) bar?.remove();
   }
   // Before the swap: the last poll takes its own element away, and nobody hears an event of that.
@@ -341,7 +341,7 @@
     for (const cell of $$("[data-mint]")) if (mints.has(cell.dataset.mint)) cell.dataset.awaited = "";
     asked = 0;
     wake();
-    say("Asking for prices");
+    say("Looking up prices");
   });
 
   /* Intake: line numbers, and files dropped or chosen. */

@@ -70,7 +70,7 @@ def test_an_analysis_is_run_again_from_its_page(quiet_page: Page) -> None:
     form.get_by_label("Match trades within").select_option("10")
     form.get_by_role("button", name="Run again").click()
     page.wait_for_url(lambda url: url != first)
-    expect(page.get_by_text("run again from that of")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("re-run of the analysis of")).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#rerun").get_by_label("Match trades within")).to_have_value("10", timeout=WAIT_MS)
 
 

@@ -326,4 +326,4 @@ def test_refresh_prices_from_the_press_to_what_came_of_it(quiet: Page) -> None:
     expect(page.locator("#tokens-resolved")).to_contain_text("Tokens resolved")
     expect(button).to_be_enabled(timeout=WAIT_MS)
     assert button.evaluate("element => element === document.activeElement")
-    expect(page.locator("#live")).to_contain_text("asked:", timeout=WAIT_MS)
+    expect(page.locator("#live")).to_contain_text("looked up", timeout=WAIT_MS)

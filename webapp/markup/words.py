@@ -10,7 +10,7 @@ from functools import lru_cache
 from tasks.sources.market.names import LONGEST_NAME, clean_name
 
 MOST_KEPT = 8_192
-OUTCOMES = (("resolved", "resolved"), ("unlisted", "without a market"), ("failed", "failed"))
+OUTCOMES = (("resolved", "found"), ("unlisted", "without a market"), ("failed", "failed"))
 
 
 @lru_cache(MOST_KEPT)
@@ -24,10 +24,12 @@ def plain_text(text: str | None, most: int = LONGEST_NAME) -> str:
 
 
 def outcome(counts: Mapping[str, int]) -> str:
-    """Say what came of asking for tokens: "70 asked: 66 resolved, 3 without a market, 1 failed"."""
+    """Summarise a look-up of tokens: "22 looked up, all found", "70 looked up: 66 found, 4 failed"."""
+    looked_up = f"{counts['asked']:,} looked up"
+    if counts["asked"] and counts["resolved"] == counts["asked"]:
+        return f"{looked_up}, all found"
     parts = ", ".join(f"{counts[key]:,} {words}" for key, words in OUTCOMES if counts[key])
-    asked = f"{counts['asked']:,} asked"
-    return f"{asked}: {parts}" if parts else asked
+    return f"{looked_up}: {parts}" if parts else looked_up
 
 
 def chance_count(value: float | None) -> str:
@@ -64,7 +66,7 @@ def rounded_parts(parts: Sequence[float], digits: int = 3) -> list[float]:
 
 REFUSED_CODES = frozenset(("-32600", "-32601", "-32602"))
 """What JSON-RPC answers to a question that it will never take."""
-REFUSED = "the RPC service does not take this address; no retry will change that"
+REFUSED = "the RPC service rejects this address; retrying will not help"
 ANSWERED = re.compile(r"answered (?:error (-?\d+)|an error)(?: \((.+)\))?", re.DOTALL)
 
 

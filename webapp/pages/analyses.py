@@ -164,7 +164,7 @@ def _cut(analysis: Analysis) -> Mapping[str, Any]:
 def _parent(analysis: Analysis) -> Mapping[str, Any] | None:
     """Return the analysis that this one was run again from, None where there is none (any more)."""
     found = Analysis.get_or_none(Analysis.id == analysis.parent_id) if analysis.parent_id else None
-    return found and {"url": urls.analysis_url(found), "created_at": found.created_at}
+    return found and {"url": urls.analysis_url(found), "created_at": found.created_at, "tau": found.tau}
 
 
 def _rerun_context(analysis: Analysis, change: rerun.Change | None) -> Mapping[str, Any] | None:

@@ -94,9 +94,8 @@ def estimate_s(found: Intake) -> float:
 
 
 def rate_text() -> str:
-    """Say what the estimate rests on."""
-    rate, limit = current().rpc_requests_per_s, current().history_limit
-    return f"at most, at {rate:g} transactions a second and up to {limit:,} a wallet"
+    """Say what limits the estimate."""
+    return f"at most {current().history_limit:,} transactions per wallet"
 
 
 @cache

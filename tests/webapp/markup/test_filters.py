@@ -369,10 +369,10 @@ def test_a_kind_of_job_has_words_or_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ((70, 66, 3, 1), "70 asked: 66 resolved, 3 without a market, 1 failed"),
-        ((1_200, 1_200, 0, 0), "1,200 asked: 1,200 resolved"),
-        ((2, 0, 0, 2), "2 asked: 2 failed"),
-        ((0, 0, 0, 0), "0 asked"),
+        ((70, 66, 3, 1), "70 looked up: 66 found, 3 without a market, 1 failed"),
+        ((1_200, 1_200, 0, 0), "1,200 looked up, all found"),
+        ((2, 0, 0, 2), "2 looked up: 2 failed"),
+        ((0, 0, 0, 0), "0 looked up"),
     ],
 )
 def test_what_came_of_asking_is_said_in_words(counts: tuple[int, ...], words: str) -> None:

@@ -78,7 +78,7 @@ def test_an_analysis_without_a_result_has_no_tokens(client: FlaskClient) -> None
     key = start(client, [A, B])
     shape = client.get(f"/analyses/{key}/enrichment.json").json
     assert shape == {"pending": 0, "resolved": 0, "unlisted": 0, "failed": 0, "jobs": []}
-    assert "There is no result yet" in client.get(f"/analyses/{key}/enrichment").text
+    assert "No result yet" in client.get(f"/analyses/{key}/enrichment").text
     assert client.get(f"/analyses/{key}/enrichment", headers=HTMX).status_code == 286
     assert "Name and price tokens" in client.get(f"/analyses/{key}").text, "it has its place from the start"
 
@@ -100,7 +100,7 @@ def test_the_card_polls_until_nothing_is_left_to_wait_for(client: FlaskClient, k
     last = client.get(path, headers=HTMX)
     assert last.status_code == 286
     assert "hx-trigger" not in last.text
-    assert "9 asked: 7 resolved, 1 without a market, 1 failed" in last.text
+    assert "9 looked up: 7 found, 1 without a market, 1 failed" in last.text
     assert client.get(path).status_code == 200
 
 
@@ -131,7 +131,7 @@ def test_a_failure_says_why_and_what_to_do(client: FlaskClient, key: str) -> Non
     assert "both markets answered 503" in page
     page = client.get(f"/analyses/{key}/enrichment").text
     assert "Both markets answered 503." in page
-    assert "“Refresh prices” asks again." in page
+    assert "“Refresh prices” tries again." in page
 
 
 def test_the_progress_of_a_job_is_shown_while_it_runs(client: FlaskClient, key: str) -> None:
@@ -139,7 +139,7 @@ def test_the_progress_of_a_job_is_shown_while_it_runs(client: FlaskClient, key: 
     with database.session():
         Job.update(state="running", done=12, total=70).where(Job.kind == "refresh").execute()
     text = client.get(f"/analyses/{key}/enrichment", headers=HTMX).text
-    assert text.count("12 of 70 asked") == 2, "on the button, and beside the bar"
+    assert text.count("12 of 70 looked up") == 2, "on the button, and beside the bar"
     assert 'aria-disabled="true"' in text
 
 
@@ -173,7 +173,7 @@ def test_a_refresh_by_htmx_answers_with_the_card(client: FlaskClient, key: str) 
     assert answer.status_code == 200
     assert answer.text.strip().startswith("<section")
     assert "hx-trigger" in answer.text
-    assert "Asking…" in answer.text
+    assert "Looking up…" in answer.text
 
 
 def test_without_mints_the_most_common_ones_come_first(client: FlaskClient, key: str, on_screen: list[str]) -> None:
@@ -225,9 +225,9 @@ def test_the_log_says_what_came_of_asking(client: FlaskClient, key: str) -> None
     assert client.get("/activity.json?kind=refresh").json["jobs"][0]["counts"]["resolved"] == 7
     page = client.get("/activity?kind=refresh").text
     assert "Refresh prices" in page
-    assert "9 asked: 7 resolved, 1 without a market, 1 failed" in page
+    assert "9 looked up: 7 found, 1 without a market, 1 failed" in page
     job = client.get(f"/jobs/{newest('refresh').id}").text
-    assert "9 asked: 7 resolved, 1 without a market, 1 failed" in job
+    assert "9 looked up: 7 found, 1 without a market, 1 failed" in job
     assert "3\u00a0s" in job
     assert client.get("/activity.json?kind=sync").json["jobs"] == []
 

@@ -234,7 +234,7 @@ def test_a_job_says_what_it_is_doing_and_what_came_of_it() -> None:
     counts = {"asked": 70, "resolved": 66, "unlisted": 3, "failed": 1}
     assert (
         jobs.describe_outcome(job(state="succeeded", counts=counts))
-        == "70 asked: 66 resolved, 3 without a market, 1 failed"
+        == "70 looked up: 66 found, 3 without a market, 1 failed"
     )
     assert jobs.describe_outcome(job(state="succeeded")) == "Nothing to look up: all were up to date"
     assert jobs.describe_outcome(job(state="failed")) == "Failed. You do not have access to the reason."
@@ -266,7 +266,7 @@ def test_the_log_is_narrowed_to_an_analysis_by_a_form(app: Flask) -> None:
     page = one_line(client.get(f"/activity?analysis={mine}&kind=sync").text)
     assert f'<option value="{mine}" selected>Mine</option>' in page
     assert len(outcomes(page)) == 2
-    assert "No job is like that." in client.get(f"/activity?analysis={mine}&state=cancelled").text
+    assert "No matching jobs." in client.get(f"/activity?analysis={mine}&state=cancelled").text
 
 
 # Cancelling

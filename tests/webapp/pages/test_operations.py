@@ -225,7 +225,7 @@ def test_what_there_was_no_place_for_is_counted(app: Flask, client: FlaskClient)
         gate._slots.release()
     client.get("/")
     samples(client)
-    assert "1 refused for want of room" in client.get("/operations").text
+    assert "1 refused when overloaded" in client.get("/operations").text
 
 
 def test_counts_that_cannot_be_written_down_are_kept(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +293,7 @@ def test_the_page_shows_what_is_measured(client: FlaskClient) -> None:
 def test_the_page_of_an_empty_instance_says_what_is_wrong(client: FlaskClient) -> None:
     text = client.get("/operations").text
     assert "No worker of the queue pipeline is known to be running." in text
-    for empty in ("No process has said", "No job has ended", "No outside service", "No request has been counted"):
+    for empty in ("No heartbeat yet", "No job ended", "No outside service", "No request has been counted"):
         assert empty in text
 
 

@@ -126,7 +126,7 @@ def test_without_htmx_a_score_leads_to_the_table_of_the_pair(client: FlaskClient
     assert answer.status_code == 303
     assert answer.location == f"/analyses/{key}/pairs/{ONE}/{TWO}?sort=behavioural#tokens"
     page = client.get(answer.location).text
-    assert "To behavioural" in page
+    assert "Adds to behavioural" in page
     assert client.get(f"/analyses/{key}/pairs/{ONE}/{TWO}/contributions?score=magic").status_code == 400
     assert client.get(f"/analyses/{key}/pairs/{TWO}/{ONE}/contributions?score=capital").status_code == 308
 
@@ -150,7 +150,7 @@ def test_the_tokens_of_a_pair_may_be_asked_for_alone(client: FlaskClient) -> Non
     text = client.get(following, headers={**HTMX, "HX-Target": "tokens"}).text
     assert text.strip().startswith('<div class="pair-tokens"')
     assert "Tokens 11 to 20 of 25" in text
-    assert "To behavioural" in text, "the order is kept"
+    assert "Adds to behavioural" in text, "the order is kept"
 
 
 def link_to(text: str, rel: str) -> str:

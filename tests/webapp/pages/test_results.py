@@ -283,7 +283,7 @@ def test_a_result_of_an_older_version_stays_readable(client: FlaskClient) -> Non
     assert client.get(f"/analyses/{flock}").status_code == 200
     shape = client.get(f"/analyses/{flock}.json").json
     assert (shape["clusters"], shape["insights"], shape["background"]) == ([], [], None)
-    assert "has not been compared" in client.get(f"/analyses/{flock}/pairs/{A}/{B}").text
+    assert "was not compared" in client.get(f"/analyses/{flock}/pairs/{A}/{B}").text
     assert "How this wallet trades is not known" in client.get(f"/analyses/{flock}/wallets/{LEAD}").text
     answer = client.get(f"/analyses/{flock}/wallets/{LEAD}.json")
     assert (answer.status_code, answer.json["error"]["code"]) == (404, "no_behaviour")

@@ -102,7 +102,7 @@ def test_the_list_is_narrowed_by_state_cluster_label_and_address(client: FlaskCl
     assert listed(client.get(f"{path}?state=incomplete").text) == [apart]
     assert listed(client.get(f"{path}?state=incomplete&sort=overall").text) == [apart]
     assert listed(client.get(f"{path}?state=synced&sort=spent").text) == group
-    assert "No wallet is like that." in client.get(f"{path}?state=partial").text
+    assert "No matching wallets." in client.get(f"{path}?state=partial").text
     for query in ("state=lost", "sort=name", "cluster=x", "limit=0", "limit=201", "after=x"):
         assert client.get(f"{path}?{query}").status_code == 400
 
