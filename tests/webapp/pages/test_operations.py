@@ -293,7 +293,7 @@ def test_the_page_shows_what_is_measured(client: FlaskClient) -> None:
 def test_the_page_of_an_empty_instance_says_what_is_wrong(client: FlaskClient) -> None:
     text = client.get("/operations").text
     assert "No worker of the queue pipeline is known to be running." in text
-    for empty in ("No heartbeat yet", "No job ended", "No outside service", "No request has been counted"):
+    for empty in ("No heartbeat yet", "No job ended", "No requests to outside services", "No requests counted"):
         assert empty in text
 
 
