@@ -64,7 +64,7 @@ def test_an_analysis_is_run_again_from_its_page(quiet_page: Page) -> None:
     start_sample(page, "Copy traders")
     page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
     form = page.locator("#rerun form")
-    page.get_by_role("link", name="Edit").click(timeout=WAIT_MS)
+    page.get_by_role("link", name="Change settings").click(timeout=WAIT_MS)
     expect(form).to_be_visible()
     first = page.url
     form.get_by_label("Match trades within").select_option("10")

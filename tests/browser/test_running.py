@@ -165,7 +165,7 @@ def test_edit_opens_the_settings_and_the_threshold_runs_again(page: Page, chain:
     expect(page.locator("#summary")).to_be_visible(timeout=WAIT_MS)
     form = page.locator("#rerun form")
     expect(form).to_be_hidden()
-    page.get_by_role("link", name="Edit").click()
+    page.get_by_role("link", name="Change settings").click()
     expect(form).to_be_visible()
     again = page.locator(".threshold").get_by_role("button")
     expect(again).to_be_hidden()
