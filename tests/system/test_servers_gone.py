@@ -9,9 +9,8 @@ from tasks.jobs import announce, claims, executor, priority, queues, recovery
 from tasks.jobs import submit as jobs_submit
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
-from tests.conftest import both_databases
 
-pytestmark = [pytest.mark.usefixtures("records"), both_databases]
+pytestmark = [pytest.mark.usefixtures("records")]
 
 
 def submit(subject: str, kind: str = "sync") -> str:

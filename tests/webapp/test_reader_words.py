@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 from tasks.storage import database, wallet_lists
 from tasks.storage.models.analyses import Analysis, AnalysisWallet
 from tasks.storage.models.jobs import Job
-from tests.conftest import both_databases
 from tests.support.site import finish, post_form, row, start, work
 from webapp.markup import words
 
@@ -75,7 +74,6 @@ def test_a_job_that_was_refused_says_so_plainly(client: FlaskClient, five_wallet
     assert "Check its address." in page
 
 
-@both_databases
 def test_a_wallet_cut_at_the_limit_is_named_and_not_counted_as_complete(
     client: FlaskClient, five_wallets: list[str]
 ) -> None:

@@ -7,7 +7,6 @@ import os
 import pytest
 from flask import Flask
 
-from tests.conftest import both_databases
 from tests.system.fuzz import pages, running, targets, world
 from tests.system.fuzz.__main__ import OFFLINE, WITH_APP
 
@@ -34,7 +33,6 @@ def test_hostile_input_is_read_or_refused(name: str) -> None:
 
 
 @pytest.mark.slow
-@both_databases
 def test_no_request_ends_in_a_500(app: Flask) -> None:
     for target in pages.targets(app, world.fill(app)).values():
         found = running.run(target, count(target), start=os.getpid())

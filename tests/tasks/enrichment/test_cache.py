@@ -18,7 +18,6 @@ from tasks.enrichment import cache
 from tasks.settings import read_settings
 from tasks.storage import database, tokens
 from tasks.storage.models.tokens import Token
-from tests.conftest import both_databases
 from tests.support import servers
 
 SHOWN = {
@@ -62,7 +61,6 @@ def keys(mint: str) -> tuple[str, str]:
     return f"token:price:{mint}", f"token:status:{mint}"
 
 
-@both_databases
 def test_without_redis_the_registry_answers() -> None:
     use(None)
     register("a", price_usd=0.25, last_updated=17.5, attempts=2)
@@ -78,7 +76,6 @@ def test_without_redis_the_registry_answers() -> None:
     assert cache.cells([]) == {}
 
 
-@both_databases
 @pytest.mark.parametrize(
     ("values", "awaited"),
     [
@@ -97,7 +94,6 @@ def test_awaited_marks_tokens_in_flight_for_a_page(values: dict[str, Any], await
     assert cache.cells(["a"])["a"]["awaited"] is awaited
 
 
-@both_databases
 def test_a_miss_is_filled_and_then_answered_by_redis(client: Any) -> None:
     register("a", "b", decimals=None, last_error="timed out", attempts=3)
     read = cache.cells(["a", "b"])

@@ -25,7 +25,7 @@ from tests.conftest import both_databases
 from tests.support.stub_market import Reply, StubMarket, dex_pair, jupiter_entry
 from tests.tasks.conftest import make_due, work
 
-pytestmark = [both_databases, pytest.mark.usefixtures("records")]
+pytestmark = [pytest.mark.usefixtures("records")]
 
 KEYS = iter(range(10**6))
 Script = Callable[[str, tuple[str, ...]], Reply]
@@ -108,6 +108,7 @@ def mints_sent_to(market: StubMarket, service: str) -> list[str]:
     return [m for mints in market.mints(service) for m in mints]
 
 
+@both_databases
 def test_after_an_analysis_every_token_is_looked_up_in_batches(market: StubMarket, answers: FakeMarket) -> None:
     answers.only_second = {mint(n) for n in range(0, 200, 10)}
     answers.unknown = {mint(n) for n in range(5, 200, 40)}

@@ -19,7 +19,7 @@ from tasks.storage.models.jobs import Job, JobMint
 from tasks.storage.models.tokens import Token
 from tests.conftest import both_databases
 
-pytestmark = [both_databases, pytest.mark.usefixtures("records")]
+pytestmark = [pytest.mark.usefixtures("records")]
 
 HOUR = 3600.0
 
@@ -64,6 +64,7 @@ def claimed(stage: int, most: int, claim: str = "me", **more: Any) -> list[int]:
     return [one.mint_id for one in token_queue.claim_tokens(stage, most, claim, **more)]
 
 
+@both_databases
 def test_the_highest_tier_goes_first_and_within_it_the_newest_request() -> None:
     ids = register(4)
     priorities = [BACKGROUND, USER, ANALYSIS, USER]
@@ -73,6 +74,7 @@ def test_the_highest_tier_goes_first_and_within_it_the_newest_request() -> None:
     assert claimed(0, 3) == []
 
 
+@both_databases
 def test_concurrent_claims_never_share_a_token() -> None:
     ids = register(90)
     queued(ids, USER * TIER_STEP)
@@ -91,6 +93,7 @@ def test_concurrent_claims_never_share_a_token() -> None:
     assert sorted(found) == ids
 
 
+@both_databases
 @pytest.mark.parametrize("lease_in_s", [-1.0, 2 * HOUR], ids=["ran out", "from before the clock was set back"])
 def test_a_void_lease_is_taken_over_without_counting_as_an_attempt(lease_in_s: float) -> None:
     (mint_id,) = register(1)
@@ -223,6 +226,7 @@ def test_a_partial_batch_waits_neither_for_other_jobs_nor_for_a_failing_source()
     )  # the other job's token is still at the first source
 
 
+@both_databases
 def test_concurrent_enqueue_record_and_announce_do_not_deadlock_or_lose_tokens() -> None:
     ids = register(60)
     made = [queued(ids, USER * TIER_STEP + number, f"job {number}") for number in range(4)]
@@ -337,6 +341,7 @@ def test_tokens_at_a_removed_source_start_again() -> None:
     assert (claimed(0, 30), token(mint_id).partial_answer) == ([mint_id], None)
 
 
+@both_databases
 def test_what_is_due_for_a_refresh_an_analysis_and_the_clock() -> None:
     ids = register(9)
     now = database.now_s()

@@ -17,7 +17,7 @@ from tasks.storage import database
 from tasks.storage.models.jobs import Job, JobAnalysis, JobEvent
 from tests.conftest import both_databases
 
-pytestmark = [pytest.mark.usefixtures("records"), both_databases]
+pytestmark = [pytest.mark.usefixtures("records")]
 
 
 def announced() -> set[str]:
@@ -74,6 +74,7 @@ def test_a_job_is_claimed_once() -> None:
     assert claims.claim_job(job_id) is None
 
 
+@both_databases
 def test_of_many_threads_one_gets_the_job() -> None:
     (job_id,) = submit("w")
     barrier, got = threading.Barrier(8), []
@@ -95,6 +96,7 @@ def test_claiming_an_unknown_job_gives_none() -> None:
     assert claims.claim_job("no such job") is None
 
 
+@both_databases
 def test_a_void_lease_can_be_taken_over_and_the_first_claimant_must_stop() -> None:
     (job_id,) = submit("w")
     lost = claims.claim_job(job_id)
@@ -172,6 +174,7 @@ def test_cancelling_what_has_just_ended_changes_nothing() -> None:
     assert [state for state, _ in events(job_id)] == ["queued", "running", "succeeded"]
 
 
+@both_databases
 def test_a_job_that_is_being_joined_does_not_end_before_the_commit() -> None:
     """Of a submitter and a worker at once, the submitter gets a job that is still to be done, whoever comes first."""
     for _ in range(15):
@@ -310,6 +313,7 @@ def test_a_worker_that_starts_waits_for_no_message_that_is_not_there() -> None:
     assert announced() == {lost, waiting, later}
 
 
+@both_databases
 def test_recovery_puts_back_a_job_whose_lease_is_void() -> None:
     forget_messages()
     (job_id,) = submit("w")
@@ -344,6 +348,7 @@ def test_recovery_of_one_queue_leaves_the_other_alone() -> None:
     assert recovery.recover("enrichment") == []
 
 
+@both_databases
 def test_what_has_waited_an_hour_goes_a_tier_higher_once() -> None:
     forget_messages()
     (job_id,) = submit("w", tier=priority.BACKGROUND)

@@ -83,7 +83,6 @@ def test_of_many_consumers_one_wins_each_tick() -> None:
     assert worker.tick("recover", now=6_000_060.0)
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_old_ticks_are_forgotten() -> None:
     worker.tick("recover", now=60.0)

@@ -46,7 +46,6 @@ def outcomes() -> dict[tuple[str, ...], float]:
 # Ended jobs
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_each_job_is_counted_once_when_it_has_ended() -> None:
     at = database.now_s() - 100
@@ -63,7 +62,6 @@ def test_each_job_is_counted_once_when_it_has_ended() -> None:
     assert totals["job_seconds"] == {("sync", "2.5"): 2, ("sync", "1800.0"): 1}
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_what_ended_just_now_is_left_for_later() -> None:
     """Its transaction may have been begun before another's that is committed already."""
@@ -73,7 +71,6 @@ def test_what_ended_just_now_is_left_for_later() -> None:
     assert metric_store.count_ended_jobs() == 1
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_many_are_counted_in_parts_and_those_of_one_moment_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metric_store, "JOBS_A_WRITE", 3)
@@ -178,7 +175,6 @@ def test_a_process_sends_heartbeats_and_leaves() -> None:
     assert heartbeat.processes() == []
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_long_silent_processes_are_deleted() -> None:
     for name, ago_s in (("now", 0), ("late", 300), ("gone", 3700), ("ahead", -3600)):

@@ -57,7 +57,6 @@ def by_name(analysis: Analysis) -> dict[tuple[str, str], dict[str, Any]]:
     return {(names[row["wallet_a"]], names[row["wallet_b"]]): row for row in rows_of(analysis)}
 
 
-@both_databases
 def test_followers_are_found_and_their_measures_are_those_of_the_mathematics() -> None:
     history = crowd()
     analysis = complete(list(history))
@@ -115,7 +114,6 @@ def assert_timing(history: History, found: dict[tuple[str, str], dict[str, Any]]
         assert stored == pytest.approx(getattr(wanted, name).tolist(), nan_ok=True), name
 
 
-@both_databases
 def test_the_followers_are_one_cluster_and_lie_together_on_the_map() -> None:
     history = crowd()
     analysis = complete(list(history))
@@ -190,7 +188,6 @@ def test_fewer_than_thirty_wallets_leave_chance_unknown_and_say_so() -> None:
     assert len(results.clusters(result["id"])) == 1, "where chance is not known it is not asked"
 
 
-@both_databases
 def test_the_background_is_every_wallet_ever_synced_under_the_same_window_and_exclusions() -> None:
     history = crowd(strangers=36)
     few = [name for name in history if not name.startswith("stranger")]
@@ -349,7 +346,6 @@ def test_signatures_are_ranked_as_strings(signatures: list[str]) -> None:
     assert ranks == [sorted(signatures).index(one) for one in signatures]
 
 
-@both_databases
 def test_days_of_trades_in_dollars_are_listed_once_each() -> None:
     sync("a", [TradeSpec(second, "m") for second in (0, 5, 86_400, 86_500, 400_000)])
     MovementRow.update(quote="USDC").where(MovementRow.slot < 400_000).execute()
@@ -390,7 +386,6 @@ def test_numbers_beyond_32_bits_are_stored_exactly() -> None:
         assert (row["matched"], row["median_lag_s"], row["leader"], row["lead_share"]) == (3, 7, 1, 1.0)
 
 
-@both_databases
 def test_cancelling_between_storing_and_showing_leaves_the_proof_of_what_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

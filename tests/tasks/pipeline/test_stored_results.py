@@ -47,7 +47,6 @@ def plain_top(result_id: int) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["wallets"], -row["spent_sol"], row["mint"]))
 
 
-@both_databases
 @pytest.mark.usefixtures("reading")
 def test_a_stored_result_names_the_mints_of_its_allocation(chain: Simulator) -> None:
     analysis = settle(chain.world.addresses[:3])
@@ -63,7 +62,6 @@ def test_a_stored_result_names_the_mints_of_its_allocation(chain: Simulator) -> 
     assert job.done == job.total == Allocation.select().count() + len(wanted) + len(pairs.page(result_id)[0])
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_top_tokens_are_ordered_by_wallets_then_sol_then_mint() -> None:
     store(1, ("z", 2, 1.0), ("few", 1, 9.0), ("y", 2, 1.0), ("rich", 2, 3.0), ("most", 5, 0.0))
@@ -71,7 +69,6 @@ def test_top_tokens_are_ordered_by_wallets_then_sol_then_mint() -> None:
     assert [row["mint"] for row in results.top_tokens(1)] == ["most", "rich", "y", "z", "few"]
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_mint_ids_are_ordered_by_wallets_then_id() -> None:
     ids = store(1, ("z", 2, 1.0), ("few", 1, 9.0), ("y", 2, 2.0), ("most", 5, 0.0))
@@ -80,7 +77,6 @@ def test_mint_ids_are_ordered_by_wallets_then_id() -> None:
     assert results.mint_ids(3) == []
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_token_counts_are_over_the_mints_of_the_result_alone() -> None:
     store(1, *((mint, 1, 0.0) for mint in "abcdef"))
@@ -92,7 +88,6 @@ def test_token_counts_are_over_the_mints_of_the_result_alone() -> None:
     assert results.token_counts(3) == {"pending": 0, "resolved": 0, "unlisted": 0, "failed": 0}
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_dropping_a_result_drops_its_mints_and_no_others() -> None:
     many = sql.ROWS_PER_WRITE + 10
@@ -206,7 +201,6 @@ def test_pages_go_through_every_sort_and_filter_in_order(stored: list[dict[str, 
             assert [row["number"] for row in pairs.stream(1, sort=sort, **filters)] == wanted
 
 
-@both_databases
 def test_a_row_of_a_page_has_every_column_and_its_insights_by_name(stored: list[dict[str, Any]]) -> None:
     rows, _ = pairs.page(1, limit=COUNT)
     for row, wanted in zip(rows, stored, strict=True):
@@ -219,7 +213,6 @@ def test_a_row_of_a_page_has_every_column_and_its_insights_by_name(stored: list[
     assert pairs.numbered(1, [7, 3, 10_000]) == [rows[7], rows[3]]
 
 
-@both_databases
 def test_dropped_pairs_and_invalid_cursors_are_refused(stored: list[dict[str, Any]]) -> None:
     with pytest.raises(NotFound) as caught:
         pairs.pair(1, 38, 39)
@@ -237,7 +230,6 @@ def test_dropped_pairs_and_invalid_cursors_are_refused(stored: list[dict[str, An
     assert pairs.count(3, sort="lift", least=0.1) == 0
 
 
-@both_databases
 def test_dropping_a_result_drops_its_pairs_and_lists_and_no_others(stored: list[dict[str, Any]]) -> None:
     before = pairs.page(2, sort="lift", limit=99)
     retention.drop_result(1)

@@ -71,7 +71,6 @@ def plain_measures(a: dict[str, float], b: dict[str, float]) -> dict[str, float]
     }
 
 
-@both_databases
 @pytest.mark.parametrize("chain", [(8, 120)], indirect=True)
 def test_the_stored_measures_equal_a_plain_computation(chain: Simulator) -> None:
     addresses = sorted(chain.world.addresses[:8])
@@ -307,7 +306,6 @@ def test_a_comparison_that_kills_its_workers_fails_the_analysis(chain: Simulator
     assert Analysis.get_by_id(analysis.id).state == "failed"
 
 
-@both_databases
 def test_what_waits_for_a_job_that_is_not_there_is_put_back_on_its_way(chain: Simulator) -> None:
     analysis = start(chain.world.addresses[:2])
     Job.delete().execute()

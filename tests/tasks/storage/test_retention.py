@@ -23,7 +23,7 @@ from tasks.storage.models.wallets import Movement, Wallet
 from tests.conftest import both_databases
 from tests.tasks.conftest import settle, start, work
 
-pytestmark = [both_databases, pytest.mark.usefixtures("reading")]
+pytestmark = [pytest.mark.usefixtures("reading")]
 DAYS = 30
 LATER_S = (DAYS + 1) * retention.DAY_S
 KEPT = (Wallet, Movement, Token)
@@ -131,6 +131,7 @@ class Killed(BaseException):
     """Ends the work as SIGKILL would: no handler catches it, and open transactions are rolled back."""
 
 
+@both_databases
 def test_whoever_is_killed_between_any_two_writes_is_taken_over(
     two: tuple[Analysis, Analysis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_what_there_is_no_time_for_is_removed_the_next_time(two: tuple[Analysis,
     assert retention.expire(DAYS).analyses == 2
 
 
+@both_databases
 def test_two_at_once_do_no_harm(two: tuple[Analysis, Analysis]) -> None:
     grow_old(two[0])
     retention._remove_analysis(two[0].id)

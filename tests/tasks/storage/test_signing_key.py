@@ -13,7 +13,7 @@ from tasks.storage import database, signing_key
 from tasks.storage.models.operations import SigningKey
 from tests.conftest import both_databases
 
-pytestmark = [pytest.mark.usefixtures("records"), both_databases]
+pytestmark = [pytest.mark.usefixtures("records")]
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def settings(database_url: str, tmp_path: pathlib.Path) -> Settings:
     return read_settings({"WALLETKIN_DATABASE_URL": database_url, "WALLETKIN_DATA_DIR": str(tmp_path / "one")})
 
 
+@both_databases
 def test_machines_with_folders_of_their_own_agree_on_postgresql(settings: Settings, tmp_path: pathlib.Path) -> None:
     other = dataclasses.replace(settings, data_dir=tmp_path / "other")
     agree = signing_key.signing_key(settings) == signing_key.signing_key(other)
@@ -29,6 +30,7 @@ def test_machines_with_folders_of_their_own_agree_on_postgresql(settings: Settin
     assert len(signing_key.signing_key(settings)) == 64
 
 
+@both_databases
 def test_all_that_start_at_once_get_the_same_key(settings: Settings) -> None:
     keys: list[str] = []
     threads = [threading.Thread(target=lambda: keys.append(signing_key.signing_key(settings))) for _ in range(8)]

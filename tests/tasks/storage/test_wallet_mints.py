@@ -40,7 +40,6 @@ def note(wallet_id: int) -> int:
         return wallet_mints.record_mints(wallet_id)
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_what_was_traded_or_is_held_counts_and_a_mere_transfer_does_not() -> None:
     wallet_id = wallets.ensure_wallets(["w"])["w"]
@@ -50,7 +49,6 @@ def test_what_was_traded_or_is_held_counts_and_a_mere_transfer_does_not() -> Non
     assert seen() == {"a": 1, "b": 1, "held": 1, "sent": 0, "emptied": 0}
 
 
-@both_databases
 @pytest.mark.usefixtures("records")
 def test_noting_again_counts_only_what_is_new() -> None:
     one, two = wallets.ensure_wallets(["one", "two"]).values()
@@ -99,7 +97,6 @@ def test_syncs_that_end_at_once_block_nobody_and_lose_no_count() -> None:
     assert set(seen().values()) == {4}
 
 
-@both_databases
 @pytest.mark.usefixtures("reading")
 def test_a_sync_notes_what_it_read(chain: Simulator) -> None:
     addresses = chain.world.addresses[:3]

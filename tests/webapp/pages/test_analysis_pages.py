@@ -19,7 +19,6 @@ from tasks.storage.models.base import db
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Wallet
-from tests.conftest import both_databases
 from tests.support.site import START_AT, address, buys, finish, mint, post_form, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
@@ -66,7 +65,6 @@ def test_a_running_analysis_shows_its_progress(client: FlaskClient) -> None:
     assert f"/analyses/{key}/cancel" in page
 
 
-@both_databases
 def test_progress_in_json(client: FlaskClient) -> None:
     key = start(client, [A, B])
     claimed("sync", A, done=30, total=120)
@@ -80,7 +78,6 @@ def test_progress_in_json(client: FlaskClient) -> None:
     ]
 
 
-@both_databases
 def test_the_time_left_follows_from_the_measured_rate(client: FlaskClient) -> None:
     key = start(client, [A, B, C])
     assert client.get(f"/analyses/{key}/progress.json").json["seconds_left"] is None

@@ -13,7 +13,6 @@ from tasks.storage import database
 from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.tokens import Token
-from tests.conftest import both_databases
 from tests.support.site import address, finish, mint, post_form, start, token
 
 HTMX = {"HX-Request": "true"}
@@ -61,7 +60,6 @@ def on_screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # What is known
 
 
-@both_databases
 def test_the_enrichment_in_json(client: FlaskClient, key: str) -> None:
     with database.session():
         Token.update(status="unlisted").where(Token.mint == mint(0)).execute()
@@ -146,7 +144,6 @@ def test_the_progress_of_a_job_is_shown_while_it_runs(client: FlaskClient, key: 
 # Asking again
 
 
-@both_databases
 def test_a_refresh_by_json(client: FlaskClient, key: str, on_screen: list[str]) -> None:
     settle()
     answer = client.post(f"/analyses/{key}/refresh", json={"mints": [mint(2), "nonsense", 5, mint(1), mint(2)]})
@@ -218,7 +215,6 @@ def test_a_refresh_needs_its_token_and_a_sensible_body(client: FlaskClient, key:
 # The log
 
 
-@both_databases
 def test_the_log_says_what_came_of_asking(client: FlaskClient, key: str) -> None:
     client.post(f"/analyses/{key}/refresh", json={})
     settle()

@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from tasks.jobs import claims
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
-from tests.conftest import both_databases
 from tests.support.site import address, buys, finish, one_line, post_form, start, sync, work
 from webapp.markup.labels import JOB_KINDS
 from webapp.presenters import jobs
@@ -101,7 +100,6 @@ def test_the_pages_of_the_log_and_of_a_job(client: FlaskClient) -> None:
     assert "<html" not in fragment
 
 
-@both_databases
 def test_the_log_is_paged_and_filtered(client: FlaskClient) -> None:
     start(client, [address(f"p {i}") for i in range(25)])
     failed_job(address("p 3"))
@@ -303,7 +301,6 @@ def test_cancelling_is_for_those_who_may_see(app: Flask) -> None:
     assert mine.location == f"/jobs/{job_of(A)}"
 
 
-@both_databases
 def test_a_job_that_another_analysis_waits_for_goes_on(app: Flask) -> None:
     owner, other = app.test_client(), app.test_client()
     mine = post_form(owner, "/analyses", {"addresses": f"{A}\n{B}"}).location.rpartition("/")[2]

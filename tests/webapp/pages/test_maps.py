@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 
 from tasks.storage import database, map_queries
 from tasks.storage.models.results import Pair, Result, ResultWallet
-from tests.conftest import both_databases
 from tests.support.site import buys, finish, one_line, row, start, sync, work
 from webapp.presenters import maps
 
@@ -60,7 +59,6 @@ class Tree(HTMLParser):
         self.open -= tag in ("a", "button")
 
 
-@both_databases
 def test_every_dot_leads_to_its_wallet_and_says_who_it_is(client: FlaskClient) -> None:
     wallets = gather()
     body = [{"address": one, "label": HOSTILE if one == wallets[0] else None} for one in wallets]
@@ -239,7 +237,6 @@ def test_a_provisional_result_has_a_heat_map_and_its_map_is_coming(client: Flask
     assert 'class="heat-cells"' in client.get(f"/analyses/{crowd}/heat").text
 
 
-@both_databases
 def test_those_in_clusters_come_first_then_those_of_the_best_pairs(crowd: str, client: FlaskClient) -> None:
     result_id = row(crowd).result_id
     with database.session():

@@ -71,7 +71,6 @@ def samples(client: FlaskClient, **options: Any) -> dict[tuple[str, ...], float]
 # Readiness
 
 
-@both_databases
 @pytest.mark.usefixtures("workers")
 def test_all_is_well_with_a_worker_for_each_queue(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
@@ -126,7 +125,6 @@ def test_readiness_needs_the_queue(client: FlaskClient, monkeypatch: pytest.Monk
     assert answer.json["checks"] == WELL | {"queue": False}
 
 
-@both_databases
 @pytest.mark.usefixtures("workers")
 def test_work_that_waits_while_nobody_does_anything_is_told(client: FlaskClient) -> None:
     start(client, [A, B])
@@ -138,7 +136,6 @@ def test_work_that_waits_while_nobody_does_anything_is_told(client: FlaskClient)
     assert re.fullmatch(r"A job of the queue pipeline has waited 50\d s, and none is done\.", answer.json["reasons"][0])
 
 
-@both_databases
 @pytest.mark.usefixtures("workers")
 def test_old_work_may_wait_while_newer_work_is_done(client: FlaskClient) -> None:
     start(client, [A, B])
@@ -162,7 +159,6 @@ def test_old_work_may_wait_while_a_worker_is_between_two_jobs(client: FlaskClien
 # Metrics
 
 
-@both_databases
 @pytest.mark.usefixtures("workers")
 def test_metrics_tell_of_everything(client: FlaskClient) -> None:
     wallets = [sync(name, buys(1, 2, 3)) for name in ("one", "two")]
@@ -273,7 +269,6 @@ def test_the_footer_leads_only_an_operator_there(client: FlaskClient) -> None:
 # The page
 
 
-@both_databases
 @pytest.mark.usefixtures("workers")
 def test_the_page_shows_what_is_measured(client: FlaskClient) -> None:
     wallets = [sync(name, buys(1, 2, 3)) for name in ("one", "two")]
@@ -364,7 +359,6 @@ def test_counters_add_up_over_processes(client: FlaskClient) -> None:
         assert Counter.select().count() == 3
 
 
-@both_databases
 def test_ended_jobs_are_summed_up_by_the_hour(client: FlaskClient) -> None:
     with database.session():
         now = database.now_s()

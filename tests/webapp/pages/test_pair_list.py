@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import both_databases
 from tests.support.site import address, buys, finish, one_line, start, sync, work
 
 HTMX = {"HX-Request": "true"}
@@ -60,7 +59,6 @@ def test_a_list_of_a_running_analysis_has_no_filters(client: FlaskClient, five_w
     assert "skeleton" in text
 
 
-@both_databases
 def test_pages_lead_on_and_back_and_say_their_places(client: FlaskClient) -> None:
     key = many(client)
     path = f"/analyses/{key}/pairs"

@@ -73,7 +73,6 @@ def test_paging_gives_every_pair_once_under_ties_and_unknowns(client: FlaskClien
     assert found == walk(client, f"/analyses/{key}/pairs.json?sort={sort}&limit=200")
 
 
-@both_databases
 def test_pairs_may_be_narrowed(client: FlaskClient, five_wallets: list[str]) -> None:
     key = finish(client, five_wallets)
     path = f"/analyses/{key}/pairs.json"
@@ -179,7 +178,6 @@ def test_pairs_as_csv(client: FlaskClient) -> None:
     assert [(one["wallet_a"], float(one["overall"])) for one in rows] == [(p["wallet_a"], p["overall"]) for p in shape]
 
 
-@both_databases
 def test_a_long_csv_holds_every_pair_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.storage.pairs.PAIRS_A_READ", 7)
     wallets = [sync(f"long {i}", buys(1, 2, 3)) for i in range(6)] + [sync(f"short {i}", buys(1)) for i in range(3)]

@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 from tasks.storage import database
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.wallets import Wallet
-from tests.conftest import both_databases
 from tests.support.site import KEY, address, buys, finish, mint, post_form, row, start, sync, work
 
 
@@ -26,7 +25,6 @@ def syncs() -> int:
         return int(Job.select().where(Job.kind == "sync", Job.state == "queued").count())
 
 
-@both_databases
 def test_json_makes_a_new_analysis_linked_to_the_old(old: str, client: FlaskClient) -> None:
     before = client.get(f"/analyses/{old}.json").json
     answer = client.post(f"/analyses/{old}/rerun", json={"tau": 0.7, "exclude": [mint(0), mint(1)]})

@@ -15,7 +15,6 @@ from flask.testing import FlaskClient
 from tasks.storage import database, pairs
 from tasks.storage.models.base import db
 from tasks.storage.models.results import Pair, Result, ResultCluster, ResultWallet
-from tests.conftest import both_databases
 from tests.support.site import address, buys, finish, mint, one_line, row, start, sync, work
 
 HTMX = {"HX-Request": "true"}
@@ -49,7 +48,6 @@ def rows_of(answer: Any) -> list[dict[str, str]]:
 # Insights and their proof
 
 
-@both_databases
 def test_the_insights_of_an_analysis_name_the_strongest_pair_in_a_sentence(flock: str, client: FlaskClient) -> None:
     found = {one["insight"]: one for one in client.get(f"/analyses/{flock}.json").json["insights"]}
     led = found["leader_and_follower"]
@@ -191,7 +189,6 @@ def test_clusters_as_csv(client: FlaskClient) -> None:
 # The graph
 
 
-@both_databases
 def test_the_graph_is_read_by_others(client: FlaskClient, tmp_path: Any) -> None:
     wallets = [sync(f"graph {i}", buys(1, 2, 3)) for i in range(3)] + [sync("few", buys(1))]
     body = [{"address": one, "label": f'<b> & "{i}"'} for i, one in enumerate(wallets)]

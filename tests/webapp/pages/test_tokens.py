@@ -15,7 +15,6 @@ from tasks.enrichment.cache import LOADING_PRIORITY
 from tasks.measures.well_known import USDC
 from tasks.storage import database, tokens
 from tasks.storage.models.tokens import Token
-from tests.conftest import both_databases
 from tests.support.site import address, buys, finish, mint, one_line, sync
 
 HTMX = {"HX-Request": "true"}
@@ -63,7 +62,6 @@ def swapped(answer: Any) -> dict[str, set[str]]:
 # The poll
 
 
-@both_databases
 def test_a_poll_brings_the_cells_that_are_no_longer_awaited(client: FlaskClient) -> None:
     register(**{mint(0): RESOLVED, mint(1): {}, mint(2): {"status": "unlisted"}, mint(3): {"status": "failed"}})
     answer = poll(client, mint(0), mint(1), mint(2), mint(3))
@@ -141,7 +139,6 @@ def test_150_mints_may_be_asked_for(client: FlaskClient) -> None:
 # The page and the JSON
 
 
-@both_databases
 def test_tokens_in_json_come_in_the_order_asked(client: FlaskClient) -> None:
     register(**{mint(0): RESOLVED | {"decimals": 6, "price_source": "jupiter"}, mint(1): {}})
     shapes = client.get(f"/tokens.json?mints={mint(1)},{mint(0)},{mint(2)}").json["tokens"]
@@ -242,7 +239,6 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-@both_databases
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_name_stays_a_name(client: FlaskClient, kind: str) -> None:
     symbol, name = HOSTILE[kind]

@@ -85,7 +85,6 @@ def test_the_wallets_are_sorted_with_the_unknown_last(client: FlaskClient, sort:
     assert page.count("aria-sort=") == (0 if sort == "list" else 1)
 
 
-@both_databases
 def test_the_list_is_narrowed_by_state_cluster_label_and_address(client: FlaskClient) -> None:
     group = [sync(f"group {i}", buys(1, 2, 3, 4, at=i)) for i in range(4)]
     apart = sync("apart", buys(1, 1, 1, first=40))
@@ -148,7 +147,6 @@ def test_before_a_result_there_is_a_list_without_figures(client: FlaskClient) ->
     assert listed(client.get(f"/analyses/{key}/wallets?cluster=1").text) == []
 
 
-@both_databases
 def test_the_closest_pair_of_each_wallet(client: FlaskClient, five_wallets: list[str]) -> None:
     key = finish(client, five_wallets)
     with database.session():
