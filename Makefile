@@ -8,10 +8,10 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 # `-e /dev/null`: settings come from the environment alone, where the doctor saw them, and from no .env file.
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start -e /dev/null
 
-.PHONY: help demo run test bench fuzz chaos load lint pictures clean
+.PHONY: help demo run test test-long check bench fuzz chaos load lint pictures clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Walletkin needs Python 3.11 or newer; set PYTHON=…" >&2; exit 2; }
@@ -42,10 +42,18 @@ run: $(INSTALLED) ## the same on the real chain (the public RPC endpoint, unless
 	@$(BIN)/walletkin doctor
 	@$(HONCHO) web pipeline enrichment
 
-# Much of what is tested waits, so that more workers than cores are busy; see tests/conftest.py for their order.
-test: WORKERS ?= 4
-test: $(INSTALLED_DEV) ## run all tests, by 4 workers at once (WORKERS=0: one after another)
-	$(BIN)/python -m pytest -n $(WORKERS) --durations 12
+# Many tests wait for processes, so more workers than cores are busy; tests/conftest.py orders them.
+test test-long: WORKERS ?= 4
+test: $(INSTALLED_DEV) ## run the tests with 4 workers (WORKERS=0: in one process; DB=postgresql: the database tests on it)
+	$(BIN)/python -m pytest -n $(WORKERS) --durations 12 $(if $(DB),--database $(DB))
+
+# The tests marked `long`, the property tests with more examples, and the database tests on PostgreSQL.
+test-long: export HYPOTHESIS_PROFILE ?= long
+test-long: $(INSTALLED_DEV) ## run what takes long: chaos, kill loops, outages, every width, PostgreSQL
+	$(BIN)/python -m pytest -n $(WORKERS) --durations 12 -m "long or hypothesis"
+	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -n $(WORKERS) --durations 12 --database postgresql
+
+check: lint test test-long ## everything that CI checks
 
 bench: $(INSTALLED_DEV) ## measure, and print the figures
 	$(BIN)/python -m tests.benchmarks

@@ -32,19 +32,18 @@ BASE = read_settings({"WALLETKIN_DATA_DIR": _folder.name})
 assert HANDLERS  # imported, so that every kind of job has its handler
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
-settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
+settings.register_profile("default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("default"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+# One worker runs all tests of each of these: they share a running system.
+TOGETHER = ("tests/browser/", "tests/system/test_real_processes.py", "tests/system/test_machines.py")
 
-# These share whole systems, or wait for what a page shows within a time: one worker has all of a folder or file.
-TOGETHER = ("tests/browser/", "tests/chaos/", "tests/system/test_real_processes.py", "tests/system/test_machines.py")
 
+class GroupScheduling(LoadScopeScheduling):
+    """Gives each test to the next free worker, and each group of TOGETHER, which start first, to one worker.
 
-class Sharing(LoadScopeScheduling):
-    """Gives each test to the next worker that is free, and those of TOGETHER, which begin, to one worker.
-
-    It is what `--dist loadgroup` is for; that silently groups nothing under pytest 9.2 (pytest-xdist's issue 1386).
+    `--dist loadgroup` groups nothing under pytest 9.2 (pytest-xdist issue 1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -52,14 +51,29 @@ class Sharing(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
-    return Sharing(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
 
 
-@pytest.hookimpl(trylast=True)  # after the shuffling
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow tests first: with several workers the short ones then fill the gaps that they leave."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", choices=["sqlite", "postgresql"], help="run the database tests alone, all of them on this one"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Apply `--database`, and put the slow tests first: with several workers the short ones then fill the gaps."""
+    if wanted := config.getoption("database"):
+        config.hook.pytest_deselected(items=[item for item in items if not _runs_on(item, wanted)])
+        items[:] = [item for item in items if _runs_on(item, wanted)]
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("long", "slow")))
+
+
+def _runs_on(item: pytest.Item, wanted: str) -> bool:
+    """Tell whether a test uses a database, and not one other than the wanted one."""
+    given = getattr(getattr(item, "callspec", None), "params", {}).get("database_url", wanted)
+    return "database_url" in getattr(item, "fixturenames", ()) and given == wanted
 
 
 def use_base() -> None:
@@ -138,19 +152,24 @@ def _make_database(server: str, name: str, template: str) -> str:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    """The URL of a database of this test's own without rows; SQLite unless parametrised with "postgresql".
+def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[str]:
+    """The URL of an empty database of this test: SQLite, unless parametrised or run with `--database postgresql`.
 
-    It is migrated, unless the test is marked `unmigrated`: then there are no tables either.
+    It is migrated, unless the test is marked `unmigrated`: then it has no tables. A PostgreSQL database is dropped
+    after the test; kept until the end of the session, hundreds of them took minutes to delete.
     """
     bare = request.node.get_closest_marker("unmigrated") is not None
-    if getattr(request, "param", "sqlite") == "sqlite":
+    if getattr(request, "param", request.config.getoption("database") or "sqlite") == "sqlite":
         path = tmp_path / "walletkin.db"
         if not bare:
             shutil.copyfile(request.getfixturevalue("migrated_file"), path)
-        return f"sqlite:///{path}"
+        yield f"sqlite:///{path}"
+        return
     template = "template0" if bare else request.getfixturevalue("migrated_template")
-    return _make_database(request.getfixturevalue("postgres_url"), f"test_{uuid.uuid4().hex}", template)
+    server, name = request.getfixturevalue("postgres_url"), f"test_{uuid.uuid4().hex}"
+    yield _make_database(server, name, template)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

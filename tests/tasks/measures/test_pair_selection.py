@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
@@ -78,7 +78,6 @@ def _matrix(rows: list[list[float]]) -> csr_matrix:
     cells=st.sampled_from([1, 12, 40, 10**6]),
     data=st.data(),
 )
-@settings(max_examples=300, deadline=None)
 def test_kept_pairs_agree_with_the_slow_rule(
     rows: list[list[float]], keep: int, threshold: float, most: int, slack: int, cells: int, data: st.DataObject
 ) -> None:

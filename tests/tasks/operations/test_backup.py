@@ -68,6 +68,7 @@ def filled(chain: Simulator, reading: None) -> Iterator[dict[str, list[tuple[Any
     use_base()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_copy_of_the_embedded_database_is_equal_and_works(
     filled: dict[str, list[tuple[Any, ...]]], tmp_path: pathlib.Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_copy_of_the_embedded_database_is_equal_and_works(
     assert found == filled
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_copy_made_while_others_write_is_of_one_moment(filled: object, tmp_path: pathlib.Path) -> None:
     """Each of its writes adds a pair of rows; no copy may hold one without the other, and no writer may fail."""
     path, stop, faults = str(db.obj.database), threading.Event(), []

@@ -299,7 +299,7 @@ def test_any_json_yields_only_valid_listings(answer: list[Any]) -> None:
         assert_valid(listings)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answer=st.lists(items, max_size=2))
 def test_any_list_over_http_is_read(
     answer: object, service: ScriptedService, dexscreener: DexScreener, jupiter: Jupiter
@@ -309,7 +309,7 @@ def test_any_list_over_http_is_read(
         assert_valid(source.listings([MINT, WSOL]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answer=anything.filter(lambda value: not isinstance(value, list)))
 def test_anything_but_a_list_is_a_temporary_fault(
     answer: object, service: ScriptedService, dexscreener: DexScreener, jupiter: Jupiter
