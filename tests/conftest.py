@@ -36,8 +36,14 @@ settings.register_profile("default", deadline=None, max_examples=20, suppress_he
 settings.register_profile("long", settings.get_profile("default"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# One worker runs all tests of each of these: they share a running system.
-TOGETHER = ("tests/browser/", "tests/system/test_real_processes.py", "tests/system/test_machines.py")
+# One worker runs all tests of each of these: they share a running system. The browser tests have two, which they
+# make in 16 s each: the pages of the catalogue take as long as all others together.
+TOGETHER = (
+    "tests/browser/test_everywhere.py",
+    "tests/browser/",
+    "tests/system/test_real_processes.py",
+    "tests/system/test_machines.py",
+)
 
 
 class GroupScheduling(LoadScopeScheduling):

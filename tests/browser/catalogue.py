@@ -23,7 +23,7 @@ from tasks.simulator.server import Simulator
 from tasks.simulator.world.sample_lists import sample_lists
 from tests.support import servers
 
-WAIT_S = 90
+WAIT_S = 300
 SLOW_MS = 400
 REPLACED_AT_MOST = 5
 ENOUGH = 6
@@ -31,7 +31,7 @@ ENOUGH = 6
 
 
 @dataclass(slots=True)
-class Stage:
+class Site:
     """Addresses of everything that was made, by the names that `PLACES` ask for."""
 
     live: str
@@ -50,11 +50,11 @@ class Place:
     name: str
     path: str
     query: str = ""
-    act: Callable[[Page, Stage], None] | None = None
+    act: Callable[[Page, Site], None] | None = None
     status: int = 200
 
-    def address(self, stage: Stage) -> str:
-        return stage.paths[self.path] + self.query
+    def address(self, site: Site) -> str:
+        return site.paths[self.path] + self.query
 
 
 # Talking to a program
@@ -95,25 +95,25 @@ def wait_for_tokens(page: str) -> None:
     wait(lambda: not ask(f"{page}/enrichment.json")["pending"], f"the tokens of {page}")
 
 
-# Making the stage
+# Making the site
 
 
 @contextlib.contextmanager
-def staged(
+def build_site(
     running: servers.Program, chain: Simulator, folder: pathlib.Path, environ: dict[str, str]
-) -> Iterator[Stage]:
+) -> Iterator[Site]:
     """Make everything that the catalogue shows; `running` has all workers, `folder` is for the one that is frozen."""
     with servers.program(folder, environ) as frozen:
-        stage = Stage(running.url, frozen.url, chain)
-        _make_live(stage)
-        _make_frozen(stage, frozen)
-        yield stage
+        site = Site(running.url, frozen.url, chain)
+        _make_live(site)
+        _make_frozen(site, frozen)
+        yield site
 
 
-def _make_live(stage: Stage) -> None:
-    paths, url = stage.paths, stage.live
-    result = post(url, stage.sample("Launch cohort"), "Launch cohort")
-    desks = post(url, stage.sample("Two desks"), "Two desks")
+def _make_live(site: Site) -> None:
+    paths, url = site.paths, site.live
+    result = post(url, site.sample("Launch cohort"), "Launch cohort")
+    desks = post(url, site.sample("Two desks"), "Two desks")
     empty = post(url, "".join(f"{base58.b58encode(bytes([one]) * 32).decode()},unused {one}\n" for one in (11, 12)), "")
     for page in (result, desks, empty):
         wait_for(page, "complete", "failed")
@@ -145,9 +145,9 @@ def _inside(url: str, page: str, prefix: str) -> dict[str, str]:
     }
 
 
-def _make_frozen(stage: Stage, frozen: servers.Program) -> None:
-    paths, url, chain = stage.paths, stage.frozen, stage.chain
-    lines = stage.sample("Launch cohort").splitlines()
+def _make_frozen(site: Site, frozen: servers.Program) -> None:
+    paths, url, chain = site.paths, site.frozen, site.chain
+    lines = site.sample("Launch cohort").splitlines()
     filling = post(url, "\n".join(lines[:8]), "Tokens still coming")
     wait_for(filling, "complete")
     _vary_tokens(frozen)
@@ -155,7 +155,7 @@ def _make_frozen(stage: Stage, frozen: servers.Program) -> None:
     failed = post(url, "\n".join(lines[-4:-1]), "Nothing could be read")
     wait_for(failed, "failed", "complete")
     chain.set_faults(failing_addresses={}, latency_ms=SLOW_MS)
-    cancelled = post(url, "\n".join(stage.sample("Whole village").splitlines()[-30:]), "Given up")
+    cancelled = post(url, "\n".join(site.sample("Whole village").splitlines()[-30:]), "Given up")
     send(f"{cancelled}/cancel")
     running = post(url, "\n".join(lines), "Launch cohort")
     wait_for(running, "provisional")
@@ -163,7 +163,7 @@ def _make_frozen(stage: Stage, frozen: servers.Program) -> None:
     frozen.kill("pipeline")
     chain.set_faults(latency_ms=0)
     assert ask(f"{running}.json")["state"] == "provisional", "it was frozen too late"
-    waiting = post(url, "\n".join(stage.sample("Copy traders").splitlines()[-20:]), "Just begun")
+    waiting = post(url, "\n".join(site.sample("Copy traders").splitlines()[-20:]), "Just begun")
     paths |= {"filling": filling, "failed": failed, "cancelled": cancelled, "provisional": running, "waiting": waiting}
     paths |= _inside(url, filling, "filling-") | {
         "waiting-pairs": f"{waiting}/pairs",
@@ -198,30 +198,30 @@ def _vary_tokens(frozen: servers.Program) -> None:
 # What a reader does
 
 
-def judge(page: Page, stage: Stage) -> None:
+def judge(page: Page, site: Site) -> None:
     """Paste the sample with mistakes, and wait until each line is judged."""
-    page.locator("#addresses").fill(stage.sample("Launch cohort"))
+    page.locator("#addresses").fill(site.sample("Launch cohort"))
     expect(page.locator("#preview .preview-table")).to_be_visible()
 
 
-def refuse(page: Page, stage: Stage) -> None:
+def refuse(page: Page, site: Site) -> None:
     """Send a list that has one good wallet only."""
-    page.locator("#addresses").fill(stage.sample("Two desks").splitlines()[0] + "\nnonsense")
+    page.locator("#addresses").fill(site.sample("Two desks").splitlines()[0] + "\nnonsense")
     expect(page.locator("#preview .preview-table")).to_be_visible()
     with page.expect_navigation():
         page.locator("#preview").get_by_role("button", name="Analyse").click()
 
 
-def remember(page: Page, stage: Stage) -> None:
+def remember(page: Page, site: Site) -> None:
     """Start an analysis from here and come back: the front page lists it."""
     page.locator("form", has_text="Two desks").filter(has_text="Analyse").last.get_by_role(
         "button", name="Analyse Two desks"
     ).click()
     page.wait_for_url("**/analyses/*")
-    page.goto(stage.paths["front"])
+    page.goto(site.paths["front"])
 
 
-def open_pair(page: Page, stage: Stage) -> None:
+def open_pair(page: Page, site: Site) -> None:
     """Open the first pair of the list in place."""
     row = page.locator("li.pair").first
     row.locator("summary .chevron").first.click()
@@ -229,14 +229,14 @@ def open_pair(page: Page, stage: Stage) -> None:
     page.wait_for_timeout(250)
 
 
-def open_menus(page: Page, stage: Stage) -> None:
+def open_menus(page: Page, site: Site) -> None:
     """Open every menu that is to be seen, one over the other: each is judged open."""
     for menu in page.locator("details.menu:not([open]) > summary, details.toolbar-menu:not([open]) > summary").all():
         if menu.is_visible():
             menu.evaluate("summary => { summary.parentElement.open = true; }")
 
 
-def open_everything(page: Page, stage: Stage) -> None:
+def open_everything(page: Page, site: Site) -> None:
     """Open all that folds: proofs, tables, rows that were left out."""
     page.evaluate(
         "for (const one of document.querySelectorAll('main details:not(.menu, .pair-details)')) one.open = true"
@@ -244,7 +244,7 @@ def open_everything(page: Page, stage: Stage) -> None:
     page.wait_for_timeout(400)
 
 
-def show_tables(page: Page, stage: Stage) -> None:
+def show_tables(page: Page, site: Site) -> None:
     """Turn each drawing into the table that says the same."""
     for name in ("Table", "As a table", "Show as a table"):
         for switch in page.locator("main").get_by_text(name, exact=True).all():
@@ -267,7 +267,7 @@ def bring_into_view(found: Locator) -> None:
                 raise
 
 
-def read_cell(page: Page, stage: Stage) -> None:
+def read_cell(page: Page, site: Site) -> None:
     """Point at a cell of the heat map."""
     cells = page.locator(".heat-cells")
     cells.scroll_into_view_if_needed()
@@ -277,7 +277,7 @@ def read_cell(page: Page, stage: Stage) -> None:
     expect(page.locator(".heat-tip")).to_be_visible()
 
 
-def show_score(page: Page, stage: Stage) -> None:
+def show_score(page: Page, site: Site) -> None:
     """Open the popover of the first score."""
     page.locator("li.pair").first.locator("button[popovertarget], button[aria-expanded], .score-button").first.click()
     page.wait_for_timeout(400)
@@ -341,13 +341,13 @@ PLACES = (
 )
 
 
-def visit(page: Page, stage: Stage, place: Place) -> str:
+def visit(page: Page, site: Site, place: Place) -> str:
     """Go there and bring the state about; return the HTML that the server sent for it."""
-    answer = page.goto(place.address(stage), wait_until="load")
+    answer = page.goto(place.address(site), wait_until="load")
     assert answer is not None
     assert answer.status == place.status, f"{place.name} answered {answer.status}"
     text = answer.text()
     if place.act is not None:
-        place.act(page, stage)
+        place.act(page, site)
     page.wait_for_timeout(80)
     return text

@@ -1,4 +1,4 @@
-"""A running system on a made-up chain, and the system's Chromium."""
+"""A running system on a made-up chain, the system's Chromium, and one browser context per viewport."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import Scenario
@@ -16,12 +17,17 @@ from tests.browser import catalogue
 from tests.support import servers
 
 SEED = 7
+HANG_MS = 60_000
+"""A guard against hanging, never a measure: a busy machine may take long."""
+DESKTOP, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+
+expect.set_options(timeout=HANG_MS)
 
 
 def chromium() -> str | None:
     """Return the path of the system's Chromium, None where there is none.
 
-    The headless shell is the same engine without a window, which has a renderer of its own beside each page's.
+    The headless shell is the same engine without windows; full Chromium runs a second renderer beside each page's.
     """
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
@@ -61,9 +67,55 @@ def base_url(running: servers.Program) -> str:
 
 
 @pytest.fixture(scope="session")
-def stage(
+def site(
     running: servers.Program, chain: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[catalogue.Stage]:
+) -> Iterator[catalogue.Site]:
     """Every page in every state, made once."""
-    with catalogue.staged(running, chain, tmp_path_factory.mktemp("frozen"), demo_environ(chain)) as made:
+    with catalogue.build_site(running, chain, tmp_path_factory.mktemp("frozen"), demo_environ(chain)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def desktop(browser: Browser, base_url: str) -> Iterator[BrowserContext]:
+    yield from _context(browser, base_url, viewport=DESKTOP)
+
+
+@pytest.fixture(scope="session")
+def phone(browser: Browser, base_url: str) -> Iterator[BrowserContext]:
+    yield from _context(browser, base_url, viewport=PHONE, is_mobile=True, has_touch=True)
+
+
+def _context(browser: Browser, base_url: str, **options: Any) -> Iterator[BrowserContext]:
+    """Make a context for all tests of a viewport: its cache saves each page from loading styles and scripts anew."""
+    context = browser.new_context(base_url=base_url, **options)
+    context.set_default_timeout(HANG_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(desktop: BrowserContext) -> Iterator[Page]:
+    """A new page of a reader without cookies."""
+    yield from _page(desktop)
+
+
+@pytest.fixture
+def phone_page(phone: BrowserContext) -> Iterator[Page]:
+    yield from _page(phone)
+
+
+def _page(context: BrowserContext) -> Iterator[Page]:
+    context.clear_cookies()
+    made = context.new_page()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def quiet(page: Page) -> Iterator[Page]:
+    """A page whose console must stay silent: no error, no exception, nothing blocked by the security policy."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import Scenario
-from tests.browser.catalogue import PLACES, Stage, staged, visit
+from tests.browser.catalogue import PLACES, Site, build_site, visit
 from tests.browser.conftest import SEED, chromium, demo_environ
 from tests.support import servers
 
@@ -27,17 +27,17 @@ def main(names: list[str]) -> int:
         tempfile.TemporaryDirectory() as live,
         tempfile.TemporaryDirectory() as frozen,
         servers.program(pathlib.Path(live), demo_environ(chain), ("web", "pipeline", "enrichment")) as running,
-        staged(running, chain, pathlib.Path(frozen), demo_environ(chain)) as stage,
+        build_site(running, chain, pathlib.Path(frozen), demo_environ(chain)) as site,
         sync_playwright() as playwright,
     ):
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=chromium(), args=sandbox)
-        failures = sum(take(browser, stage, size, names) for size in SIZES)
+        failures = sum(take(browser, site, size, names) for size in SIZES)
     print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET}, {failures} could not be taken")
     return failures
 
 
-def take(browser: Browser, stage: Stage, size: str, names: list[str]) -> int:
+def take(browser: Browser, site: Site, size: str, names: list[str]) -> int:
     """Go through the places at one size, light and dark; return how many could not be shown."""
     failures = 0
     for place in PLACES:
@@ -47,7 +47,7 @@ def take(browser: Browser, stage: Stage, size: str, names: list[str]) -> int:
         try:
             page = context.new_page()
             page.set_default_timeout(10_000)
-            visit(page, stage, place)
+            visit(page, site, place)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
                 page.wait_for_timeout(200)

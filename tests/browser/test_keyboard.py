@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.catalogue import PLACES, Stage, visit
+from tests.browser.catalogue import Site
 
-WAIT_MS = 60_000
 MOST_STEPS = 260
 HERE = "element => element === document.activeElement || element.contains(document.activeElement)"
 
@@ -23,20 +22,20 @@ def tab_to(page: Page, wanted: Locator, key: str = "Tab") -> None:
     pytest.fail(f"{MOST_STEPS} steps do not lead to {wanted}")
 
 
-def test_the_transactions_of_a_pair_are_found_by_keyboard(page: Page, stage: Stage) -> None:
-    page.goto(stage.paths["front"])
+def test_the_transactions_of_a_pair_are_found_by_keyboard(page: Page, site: Site) -> None:
+    page.goto(site.paths["front"])
     tab_to(page, page.locator("#addresses"))
-    page.keyboard.insert_text(stage.sample("Copy traders"))
+    page.keyboard.insert_text(site.sample("Copy traders"))
     button = page.locator("#preview").get_by_role("button", name="Analyse 24 wallets")
-    expect(button).to_be_visible(timeout=WAIT_MS)
+    expect(button).to_be_visible()
     tab_to(page, button)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/analyses/*", timeout=WAIT_MS)
-    expect(page.locator("#insights")).to_be_visible(timeout=WAIT_MS)  # complete
+    page.wait_for_url("**/analyses/*")
+    expect(page.locator("#insights")).to_be_visible()  # complete
     row = page.locator("#pairs-card li.pair").first
     tab_to(page, row.locator("details > summary").first)
     page.keyboard.press("Enter")
-    expect(row.locator(".evidence").first).to_be_visible(timeout=WAIT_MS)
+    expect(row.locator(".evidence").first).to_be_visible()
     proof = row.locator(".evidence a[href*='solscan.io/tx/']").first
     tab_to(page, proof)
     with page.context.expect_page() as opened:
@@ -44,8 +43,8 @@ def test_the_transactions_of_a_pair_are_found_by_keyboard(page: Page, stage: Sta
     assert "solscan.io/tx/" in opened.value.url or opened.value.url in ("about:blank", "chrome-error://chromewebdata/")
 
 
-def test_the_skip_link_is_first_and_leads_to_the_content(page: Page, stage: Stage) -> None:
-    page.goto(stage.paths["result"])
+def test_the_skip_link_is_first_and_leads_to_the_content(page: Page, site: Site) -> None:
+    page.goto(site.paths["result"])
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the content")
     expect(skip).to_be_focused()
@@ -53,23 +52,6 @@ def test_the_skip_link_is_first_and_leads_to_the_content(page: Page, stage: Stag
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.locator("main").evaluate(HERE), "the next stop is in the content"
-
-
-@pytest.mark.parametrize("place", [one for one in PLACES if one.act is None], ids=lambda place: place.name)
-def test_nothing_holds_the_focus_fast(page: Page, stage: Stage, place: object) -> None:
-    """Tab goes on from every stop, and never back to one before all have had their turn."""
-    visit(page, stage, place)  # type: ignore[arg-type]
-    page.evaluate("() => { window.stops = new Set(); window.again = 0; }")
-    note = """() => { const one = document.activeElement;
-      if (one === document.body) return "out";
-      if (window.stops.has(one)) return "again";
-      window.stops.add(one); return "new"; }"""
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        went = page.evaluate(note)
-        if went == "out":
-            return
-        assert went == "new", page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
 
 
 def opens_by(page: Page, summary: Locator) -> None:
@@ -87,9 +69,9 @@ def opens_by(page: Page, summary: Locator) -> None:
     ids=["export", "pick"],
 )
 def test_escape_closes_a_menu_and_gives_the_focus_back(
-    page: Page, stage: Stage, path: str, find: Callable[[Page], Locator]
+    page: Page, site: Site, path: str, find: Callable[[Page], Locator]
 ) -> None:
-    page.goto(stage.paths[path])
+    page.goto(site.paths[path])
     summary = find(page)
     opens_by(page, summary)
     page.keyboard.press("Tab")
@@ -99,9 +81,9 @@ def test_escape_closes_a_menu_and_gives_the_focus_back(
     expect(summary).to_be_focused()
 
 
-def test_escape_closes_the_menu_of_a_phone(page: Page, stage: Stage) -> None:
+def test_escape_closes_the_menu_of_a_phone(page: Page, site: Site) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(stage.paths["result"])
+    page.goto(site.paths["result"])
     summary = page.locator("details.toolbar-menu > summary")
     opens_by(page, summary)
     page.keyboard.press("Escape")

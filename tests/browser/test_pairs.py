@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import catalogue
-from tests.browser.catalogue import Stage
+from tests.browser.catalogue import Site
 
 MOST_NODES = 3_000
 POSITIONS = "rows => rows.map((row) => Number(row.getAttribute('aria-posinset')))"
@@ -17,21 +16,11 @@ ROWS = "#pair-list > li.pair"
 
 
 @pytest.fixture(scope="module")
-def long_list(stage: Stage) -> str:
+def long_list(site: Site) -> str:
     """The pairs of the result that has more than one page of them."""
-    address = stage.paths["pairs"]
+    address = site.paths["pairs"]
     assert catalogue.ask(f"{address}.json?limit=1")["total"] > 400
     return address
-
-
-@pytest.fixture
-def quiet(page: Page) -> Iterator[Page]:
-    """A page whose console must stay silent."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    assert complaints == []
 
 
 def scroll_on(page: Page, past: int) -> None:
@@ -119,9 +108,9 @@ def test_an_open_row_stays_when_it_is_far_away(quiet: Page, long_list: str) -> N
     assert 2 not in held, "its neighbour has gone"
 
 
-def test_filters_change_the_list_in_place_and_the_address_says_so(quiet: Page, stage: Stage) -> None:
+def test_filters_change_the_list_in_place_and_the_address_says_so(quiet: Page, site: Site) -> None:
     page = quiet
-    page.goto(stage.paths["partial"])
+    page.goto(site.paths["partial"])
     page.locator("#insights").evaluate("card => { card.dataset.same = 'yes'; }")
     chip = page.locator("#pairs-card .chips a.chip").nth(1)
     count = chip.locator(".chip-count").inner_text()
@@ -139,8 +128,8 @@ def test_filters_change_the_list_in_place_and_the_address_says_so(quiet: Page, s
     expect(page.locator("#pairs-card .chips a[aria-current]")).to_contain_text("All")
 
 
-def test_the_tokens_of_the_open_pair_are_marked_until_it_closes(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_the_tokens_of_the_open_pair_are_marked_until_it_closes(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     row = quiet.locator(ROWS).first
     row.locator(".chevron").click()
     expect(row.locator(".evidence")).to_be_visible()
@@ -155,9 +144,9 @@ def test_the_tokens_of_the_open_pair_are_marked_until_it_closes(quiet: Page, sta
     expect(quiet.locator("#tokens-card tr.is-selected")).to_have_count(0)
 
 
-def test_the_price_of_a_token_is_in_sight_in_an_open_pair(quiet: Page, stage: Stage) -> None:
+def test_the_price_of_a_token_is_in_sight_in_an_open_pair(quiet: Page, site: Site) -> None:
     quiet.set_viewport_size({"width": 1440, "height": 900})
-    quiet.goto(stage.paths["partial"])
+    quiet.goto(site.paths["partial"])
     row = quiet.locator(ROWS).first
     row.locator(".chevron").click()
     table = row.locator(".token-table")
@@ -228,9 +217,8 @@ def test_the_popover_by_keyboard(quiet: Page, long_list: str) -> None:
     expect(button).to_be_focused()
 
 
-def test_a_tap_shows_the_popover_and_goes_nowhere(browser: Browser, long_list: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
-    page = context.new_page()
+def test_a_tap_shows_the_popover_and_goes_nowhere(phone_page: Page, long_list: str) -> None:
+    page = phone_page
     page.goto(long_list)
     score(page).tap()
     expect(page.locator("#score-popover")).to_be_visible()
@@ -241,13 +229,12 @@ def test_a_tap_shows_the_popover_and_goes_nowhere(browser: Browser, long_list: s
     score(page).tap()
     expect(page.locator("#score-popover")).to_have_count(0)
     assert page.url.startswith(long_list)
-    context.close()
 
 
 # Without JavaScript
 
 
-def test_without_javascript_links_lead_everywhere(browser: Browser, long_list: str, stage: Stage) -> None:
+def test_without_javascript_links_lead_everywhere(browser: Browser, long_list: str, site: Site) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(long_list)
@@ -262,7 +249,7 @@ def test_without_javascript_links_lead_everywhere(browser: Browser, long_list: s
     page.wait_for_url(re.compile(r"/pairs/\w+/\w+\?sort=capital#tokens"))
     page.get_by_role("link", name="Adds to behavioural").click()
     expect(page.locator(".token-table th[aria-sort]")).to_contain_text("Adds to behavioural")
-    page.goto(stage.paths["partial"])
+    page.goto(site.paths["partial"])
     page.locator("#pairs-card .chips a.chip").nth(1).click()
     page.wait_for_url(re.compile(r"\?insight=\w+#pairs-card|\?insight=\w+"))
     expect(page.locator("#pairs-card .chips a[aria-current]")).not_to_contain_text("All")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser import catalogue
-from tests.browser.catalogue import Stage
+from tests.browser.catalogue import Site
 
 pytestmark = pytest.mark.slow
 
@@ -38,21 +38,16 @@ addEventListener("securitypolicyviolation", (event) => violations.push(event.vio
 
 
 @pytest.fixture
-def quiet(page: Page) -> Iterator[Page]:
-    """A page whose console must stay silent, as wide and high as a desk's."""
-    complaints: list[str] = []
-    page.set_viewport_size({"width": 1440, "height": 1000})
-    page.add_init_script(VIOLATIONS)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    assert page.evaluate("window.violations") == []
-    assert complaints == []
+def quiet(quiet: Page) -> Iterator[Page]:
+    """A silent page that notes violations of the security policy too."""
+    quiet.add_init_script(VIOLATIONS)
+    yield quiet
+    assert quiet.evaluate("window.violations") == []
 
 
-def far_down(page: Page, stage: Stage, place: str) -> dict[str, Any]:
+def far_down(page: Page, site: Site, place: str) -> dict[str, Any]:
     """Go far down a list and open a pair there; return where the reader stands."""
-    page.goto(stage.paths[place])
+    page.goto(site.paths[place])
     if place == "partial":
         page.locator(".pair-after a[rel=next]").click()
         expect(page.locator(".pair-after")).to_contain_text("70 of")
@@ -80,8 +75,8 @@ def stands_as(page: Page, before: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("place", ["partial", "pairs"])
-def test_reload_back_and_a_filter_come_back_to_the_row_and_its_open_pair(quiet: Page, stage: Stage, place: str) -> None:
-    before = far_down(quiet, stage, place)
+def test_reload_back_and_a_filter_come_back_to_the_row_and_its_open_pair(quiet: Page, site: Site, place: str) -> None:
+    before = far_down(quiet, site, place)
     quiet.reload()
     stands_as(quiet, before)
     quiet.locator(f"#{before['open'][0]} .evidence a[href*='/pairs/']").first.evaluate("link => link.click()")
@@ -95,8 +90,8 @@ def test_reload_back_and_a_filter_come_back_to_the_row_and_its_open_pair(quiet: 
     stands_as(quiet, before)
 
 
-def test_below_the_list_a_reload_stays_there_too(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_below_the_list_a_reload_stays_there_too(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     quiet.locator(".pair-after a[rel=next]").click()
     expect(quiet.locator(".pair-after")).to_contain_text("70 of")
     quiet.evaluate("document.querySelector('#wallets').scrollIntoView()")
@@ -108,9 +103,9 @@ def test_below_the_list_a_reload_stays_there_too(quiet: Page, stage: Stage) -> N
     assert abs(quiet.evaluate(top) - before) <= 3
 
 
-def test_a_filter_does_not_make_the_result_page_endless(quiet: Page, stage: Stage) -> None:
+def test_a_filter_does_not_make_the_result_page_endless(quiet: Page, site: Site) -> None:
     """The card that a filter brings is that of the page of pairs, which does load on."""
-    quiet.goto(stage.paths["partial"])
+    quiet.goto(site.paths["partial"])
     quiet.locator("#pairs-card select[name=sort]").select_option("capital")
     expect(quiet.locator("#pairs-card .pair-head a[aria-current]")).to_contain_text("Capital")
     for _ in range(4):
@@ -119,8 +114,8 @@ def test_a_filter_does_not_make_the_result_page_endless(quiet: Page, stage: Stag
     expect(quiet.locator(".pair-after")).to_contain_text("50 of")
 
 
-def test_three_open_pairs_a_reload_a_chip_and_back_break_no_policy(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_three_open_pairs_a_reload_a_chip_and_back_break_no_policy(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     for place in range(3):
         quiet.locator(ROWS).nth(place).locator(".chevron").click()
         expect(quiet.locator(ROWS).nth(place).locator(".evidence")).to_be_visible()
@@ -134,15 +129,15 @@ def test_three_open_pairs_a_reload_a_chip_and_back_break_no_policy(quiet: Page, 
     expect(quiet.locator("#pair-list .evidence")).to_have_count(3)
 
 
-def test_an_opened_pair_is_in_the_history_at_once(quiet: Page, stage: Stage) -> None:
+def test_an_opened_pair_is_in_the_history_at_once(quiet: Page, site: Site) -> None:
     """Whoever opens one and reloads in the same breath finds it open: no timer stands between."""
-    quiet.goto(stage.paths["partial"])
+    quiet.goto(site.paths["partial"])
     row = quiet.locator(ROWS).nth(1)
     assert row.evaluate(OPEN_AND_LOOK) == [row.get_attribute("id")]
 
 
-def test_a_wallet_is_found_while_one_types_and_the_caret_stays(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_a_wallet_is_found_while_one_types_and_the_caret_stays(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     total = quiet.locator("#pairs-card .card-note").first.inner_text()
     name = quiet.locator(f"{ROWS} .pair-a .wallet-name").first.inner_text()
     field = quiet.locator("#pairs-wallet")
@@ -160,16 +155,16 @@ def test_a_wallet_is_found_while_one_types_and_the_caret_stays(quiet: Page, stag
     expect(quiet.locator("#pairs-card .card-note").first).to_have_text(total)
 
 
-def test_the_pairs_are_three_keys_from_the_content(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_the_pairs_are_three_keys_from_the_content(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     for keys in (("Tab", "Enter"), ("Tab", "Enter"), ("Tab",)):
         for key in keys:
             quiet.keyboard.press(key)
     expect(quiet.locator(f"{ROWS} .wallet-name").first).to_be_focused()
 
 
-def test_heads_and_tokens_stay_in_sight_beside_an_open_pair(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_heads_and_tokens_stay_in_sight_beside_an_open_pair(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     row = quiet.locator(ROWS).nth(12)
     row.locator(".chevron").click()
     expect(row.locator(".evidence")).to_be_visible()
@@ -179,8 +174,8 @@ def test_heads_and_tokens_stay_in_sight_beside_an_open_pair(quiet: Page, stage: 
     expect(quiet.locator("#tokens-title")).to_be_in_viewport()
 
 
-def test_a_cell_of_the_heat_map_says_its_pair_and_score(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["heat"])
+def test_a_cell_of_the_heat_map_says_its_pair_and_score(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["heat"])
     cells = quiet.locator(".heat-cells")
     box = cells.bounding_box()
     assert box is not None
@@ -206,32 +201,22 @@ def test_a_cell_of_the_heat_map_says_its_pair_and_score(quiet: Page, stage: Stag
     expect(quiet.locator(".heat-tip")).to_have_count(0)
 
 
-def test_the_tree_stays_small_when_a_pair_is_open(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
+def test_the_tree_stays_small_when_a_pair_is_open(quiet: Page, site: Site) -> None:
+    quiet.goto(site.paths["partial"])
     quiet.locator(ROWS).first.locator(".chevron").click()
     expect(quiet.locator(".evidence")).to_be_visible()
     assert quiet.evaluate(NODES) <= MOST_NODES
 
 
-def test_the_tree_stays_small_when_the_list_goes_on(quiet: Page, stage: Stage) -> None:
-    quiet.goto(stage.paths["partial"])
-    for loaded in (70, 120):
-        quiet.locator(".pair-after a[rel=next]").click()
-        expect(quiet.locator(".pair-after")).to_contain_text(f"{loaded} of")
-        quiet.wait_for_timeout(200)
-        assert quiet.evaluate(NODES) <= MOST_NODES
-
-
 @pytest.mark.parametrize("width", [390, 320])
-def test_a_phone_shows_what_the_list_is_sorted_by(browser: Browser, stage: Stage, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 844}, is_mobile=True, has_touch=True)
-    page = context.new_page()
-    page.goto(stage.paths["pairs"])
+def test_a_phone_shows_what_the_list_is_sorted_by(phone_page: Page, site: Site, width: int) -> None:
+    page = phone_page
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(site.paths["pairs"])
     expect(page.locator(f"{ROWS} .pair-overall").first).to_be_visible()
-    page.goto(f"{stage.paths['pairs']}?sort=matched")
-    matched = catalogue.ask(f"{stage.paths['pairs']}.json?sort=matched&limit=1")["pairs"][0]["matched"]
+    page.goto(f"{site.paths['pairs']}?sort=matched")
+    matched = catalogue.ask(f"{site.paths['pairs']}.json?sort=matched&limit=1")["pairs"][0]["matched"]
     expect(page.locator(f"{ROWS} .pair-overall").first).to_have_text(str(matched))
     expect(page.locator("#pairs-wallet")).to_be_hidden()
     page.locator(".filter-switch").click()
     expect(page.locator("#pairs-wallet")).to_be_visible()
-    context.close()

@@ -12,7 +12,6 @@ from tasks.simulator.server import Simulator
 from tasks.simulator.world.sample_lists import sample_lists
 from tests.browser.test_tokens import WATCH_SHIFTS
 
-WAIT_MS = 60_000
 SLOW_MS = 40
 MOST_SHIFT = 0.02
 WATCH_POLICY = """() => {
@@ -52,21 +51,21 @@ def test_an_analysis_becomes_its_result_without_a_reload(page: Page, chain: Simu
     page.evaluate(WATCH_POLICY)
     assert re.match(r"\d+ % · Watched", page.title())
     row = page.locator("#pairs-card details.pair-details > summary").first
-    expect(row).to_be_attached(timeout=WAIT_MS)
+    expect(row).to_be_attached()
     before = [shift for shift, *_ in page.evaluate("window.shifts")]
     row.focus()
     page.keyboard.press("Enter")
     opened = page.locator("#pairs-card details[open]")
     expect(opened).to_have_count(1)
-    expect(opened.locator(".evidence")).to_be_visible(timeout=WAIT_MS)
+    expect(opened.locator(".evidence")).to_be_visible()
     # What a reader opens pushes the rows below it, after more than the half second for which the browser knows that it
     # was asked for when the server is busy. So what was before and what comes after are judged, and the opening is not.
     assert sum(before) <= MOST_SHIFT, before
     page.evaluate("window.shifts = []")
     name = opened.get_attribute("id")
-    expect(page.locator("#summary")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_be_visible()
     expect(page).to_have_title("Done: Watched · Walletkin")
-    expect(page.locator("#live")).to_contain_text("Done. 60", timeout=10_000)
+    expect(page.locator("#live")).to_contain_text("Done. 60")
     if page.locator(f"#{name}").count():  # a provisional pair may have left the first page of the final list
         expect(page.locator(f"#{name}")).to_have_attribute("open", "")
         assert page.evaluate("document.activeElement.closest('details')?.id") == name
@@ -118,11 +117,11 @@ def test_a_poll_that_fails_keeps_the_page_and_says_that_it_may_be_old(page: Page
     page.get_by_role("button", name=re.compile("Analyse .* wallets")).click()
     page.wait_for_url("**/analyses/*")
     broken(page, "/progress", None)
-    expect(page.locator("#silence")).to_contain_text("may be old", timeout=WAIT_MS)
+    expect(page.locator("#silence")).to_contain_text("may be old")
     expect(page.locator("#wallet-progress")).to_be_visible()
     page.unroute_all()
-    expect(page.locator("#silence")).to_have_count(0, timeout=WAIT_MS)
-    expect(page.locator("#summary")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#silence")).to_have_count(0)
+    expect(page.locator("#summary")).to_be_visible()
 
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
@@ -162,7 +161,7 @@ def test_edit_opens_the_settings_and_the_threshold_runs_again(page: Page, chain:
     page.locator("#addresses").fill("\n".join(chain.world.addresses[:3]))
     page.get_by_role("button", name="Analyse 3 wallets").click()
     page.wait_for_url("**/analyses/*")
-    expect(page.locator("#summary")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_be_visible()
     form = page.locator("#rerun form")
     expect(form).to_be_hidden()
     page.get_by_role("link", name="Change settings").click()
@@ -173,4 +172,4 @@ def test_edit_opens_the_settings_and_the_threshold_runs_again(page: Page, chain:
     expect(again).to_be_visible()
     again.click()
     expect(page.get_by_text("re-run of the analysis of")).to_be_visible(timeout=WAIT_MS)
-    expect(page.get_by_label("Threshold", exact=True)).to_have_value("0.7", timeout=WAIT_MS)
+    expect(page.get_by_label("Threshold", exact=True)).to_have_value("0.7")

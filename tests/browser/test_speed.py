@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import catalogue
-from tests.browser.catalogue import Stage
+from tests.browser.catalogue import Site
 from tests.browser.conftest import demo_environ
 from tests.support import servers
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 MOST_SHIFT, TRANSFERRED, NODES = 0.02, 150_000, 3_000
 MANY_PAIRS = 5_000
 MARKET_MS = 300
-WAIT_MS = 90_000
 SHIFT = """() => new Promise((answer) => {
   let sum = 0;
   const add = (entries) => { for (const entry of entries) sum += entry.value; };
@@ -34,9 +33,9 @@ PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
 @pytest.fixture(scope="module")
-def village(stage: Stage) -> str:
+def village(site: Site) -> str:
     """The page of the analysis with the most pairs that the demo can make."""
-    page = catalogue.post(stage.live, stage.sample("Whole village"), "Whole village")
+    page = catalogue.post(site.live, site.sample("Whole village"), "Whole village")
     catalogue.wait_for(page, "complete")
     assert catalogue.ask(f"{page}/pairs.json?limit=1")["total"] >= MANY_PAIRS
     return page
@@ -50,25 +49,26 @@ def fresh(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_nothing_shifts_while_tokens_fill_in(fresh: Page, stage: Stage, tmp_path: pathlib.Path) -> None:
+def test_nothing_shifts_while_tokens_fill_in(fresh: Page, site: Site, tmp_path: pathlib.Path) -> None:
     """A new analysis where no token is known, with a market as slow as real ones, to the last token."""
-    stage.chain.set_faults(market_latency_ms=MARKET_MS)
+    site.chain.set_faults(market_latency_ms=MARKET_MS)
     try:
-        with servers.program(tmp_path, demo_environ(stage.chain)) as empty:
-            page = catalogue.post(empty.url, stage.sample("Launch cohort"), "Filling in")
+        with servers.program(tmp_path, demo_environ(site.chain)) as empty:
+            page = catalogue.post(empty.url, site.sample("Launch cohort"), "Filling in")
             catalogue.wait_for(page, "complete")
             fresh.goto(page)
             assert fresh.locator("[data-awaited]").count() > 5, "there is something to fill in"
             empty.start("enrichment")
-            expect(fresh.locator("[data-awaited]")).to_have_count(0, timeout=WAIT_MS)
+            expect(fresh.locator("[data-awaited]")).to_have_count(0)
             fresh.wait_for_timeout(300)
             shift = fresh.evaluate(SHIFT)
     finally:
-        stage.chain.set_faults(market_latency_ms=0)
+        site.chain.set_faults(market_latency_ms=0)
     print(f"layout shift {shift:.4f}")
     assert shift <= MOST_SHIFT
 
 
+@pytest.mark.long
 def test_little_is_sent_for_the_first_paint(browser: Browser, village: str) -> None:
     """Three first visits."""
     paints, sizes = zip(*(_first_visit(browser, village) for _ in range(3)), strict=True)
@@ -92,6 +92,7 @@ def _first_visit(browser: Browser, address: str) -> tuple[float, float]:
     return paint, sum(sizes)
 
 
+@pytest.mark.long
 def test_a_pair_opens_by_one_key(fresh: Page, village: str) -> None:
     """From the key to the first frame that shows the evidence; the first opening only warms the server."""
     fresh.goto(f"{village}/pairs")
@@ -122,9 +123,10 @@ def _opening_ms(page: Page, position: int) -> float:
     return float(page.evaluate("window.took"))
 
 
-def test_the_tree_of_a_result_is_small(fresh: Page, stage: Stage, village: str) -> None:
+@pytest.mark.long
+def test_the_tree_of_a_result_is_small(fresh: Page, site: Site, village: str) -> None:
     """Also of the largest one that the demo can make, with its dots, tables and clusters."""
-    for page in (stage.paths["partial"], village):
+    for page in (site.paths["partial"], village):
         fresh.goto(page)
         expect(fresh.locator("ol.pair-list > li.pair")).to_have_count(20)
         nodes = fresh.evaluate("document.getElementsByTagName('*').length")
@@ -132,6 +134,7 @@ def test_the_tree_of_a_result_is_small(fresh: Page, stage: Stage, village: str) 
         assert nodes <= NODES
 
 
+@pytest.mark.long
 def test_the_tree_stays_small_however_far_one_scrolls(fresh: Page, village: str) -> None:
     """Go on to the end of what a reader would scroll, as far as 5,000 pairs."""
     fresh.goto(f"{village}/pairs")
