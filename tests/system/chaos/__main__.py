@@ -1,4 +1,4 @@
-"""`python -m tests.system.chaos [SECONDS [KILLS]]`: both ways to run, ten minutes and 66 kills each; prints the figures."""
+"""`python -m tests.system.chaos [SECONDS [KILLS]]`: ten minutes and 66 kills on each of the two ways to run."""
 
 from __future__ import annotations
 

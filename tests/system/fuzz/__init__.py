@@ -1,1 +1,1 @@
-"""Hostile input by the thousand: `strategies` makes it, `targets` says who gets it, `python -m tests.system.fuzz` counts."""
+"""Hostile input: `strategies` makes it, `targets` names who reads it, `python -m tests.system.fuzz` counts."""

@@ -11,7 +11,8 @@ from flask import Flask
 from tasks.settings import read_settings
 from tasks.storage.models.base import db
 from tests.conftest import use_base
-from tests.support.site import WholeAnswers, address, buys, finish, mint, start, sync, work
+from tests.support.site import address, buys, finish, mint, start, sync, work
+from tests.webapp.conftest import WholeAnswers
 from webapp import create_app
 
 

@@ -1,4 +1,6 @@
-"""`python -m tests.system.load [SECONDS]`: 300 browsers with two open analyses each, while 20 analyses run; then too many.
+"""`python -m tests.system.load [SECONDS]`: 300 browsers poll while 20 analyses run; then too many come at once.
+
+Each browser has two analyses open.
 
 The processes are those of the Procfile, on SQLite (`--scaled`: on PostgreSQL and Redis), on the machine that also runs
 the browsers and the made-up chain. The exit code is 0 when the bounds were kept.
