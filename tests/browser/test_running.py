@@ -171,5 +171,5 @@ def test_edit_opens_the_settings_and_the_threshold_runs_again(page: Page, chain:
     page.get_by_label("Threshold", exact=True).select_option("0.7")
     expect(again).to_be_visible()
     again.click()
-    expect(page.get_by_text("re-run of the analysis of")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("re-run of the analysis of")).to_be_visible()
     expect(page.get_by_label("Threshold", exact=True)).to_have_value("0.7")
