@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.measures.arrays import Floats, Integers
-from tasks.measures.matching import NEVER, Numbers, Trades
+from tasks.measures.matching import NEVER, Numbers, TimedTrades
 
 LEAST_BACKGROUND_WALLETS = 30
 """From so many wallets on, the trades of a mint and side are counted."""
@@ -20,7 +20,7 @@ CHUNK_TRADES = 500_000
 class TradeDensity:
     """Counts the background around some trades, part by part."""
 
-    def __init__(self, trades: Trades, window_s: int):
+    def __init__(self, trades: TimedTrades, window_s: int):
         """Prepare for some trades; the window of each is `window_s` seconds to either side."""
         self._time, self._window_s = trades.time, window_s
         self._groups, place = np.unique(_series(trades.mint, trades.side), return_inverse=True)

@@ -26,7 +26,7 @@ NEVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Trades:
+class TimedTrades:
     """Trades as equally long arrays of integers, in any order.
 
     `index` is the index of the transaction in its slot, -1 where unknown; `rank` orders the signatures of a wallet as
@@ -44,9 +44,9 @@ class Trades:
     def __len__(self) -> int:
         return len(self.wallet)
 
-    def at(self, positions: Numbers) -> Trades:
+    def at(self, positions: Numbers) -> TimedTrades:
         """Return the trades at some positions, in their order."""
-        return Trades(*(column[positions] for column in self.columns()))
+        return TimedTrades(*(column[positions] for column in self.columns()))
 
     def columns(self) -> tuple[Numbers, ...]:
         """Return the arrays in the order of their names above."""
@@ -54,7 +54,7 @@ class Trades:
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
+class TradeIndex:
     """Trades in the order wallet, mint, side, time, signature, in rows (a wallet with a mint) of two sides.
 
     `order` are the positions of the trades as given. `rows` (wallets × mints, CSR) holds row number + 1. Of each row
@@ -62,7 +62,7 @@ class Histories:
     without a trade), and the range of its moments. Of each moment: its time, first trade and number of trades.
     """
 
-    trades: Trades
+    trades: TimedTrades
     order: Integers
     rows: csr_matrix
     count: Integers
@@ -122,7 +122,7 @@ class Matched:
     trade_b: Integers
 
 
-def build_histories(trades: Trades, density: Floats, wallets_least: int) -> Histories:
+def index_trades(trades: TimedTrades, density: Floats, wallets_least: int) -> TradeIndex:
     """Index trades; `density` is f of each trade, and `rows` has at least `wallets_least` wallets."""
     mint_count = int(trades.mint.max(initial=-1)) + 1
     series = (trades.wallet.astype(np.int64) * mint_count + trades.mint) * 2 + trades.side
@@ -136,7 +136,7 @@ def build_histories(trades: Trades, density: Floats, wallets_least: int) -> Hist
     moment_count = np.bincount(series[moment_trade], minlength=2 * row_count)
     first, last = _ends(ordered.time, count)
     by_side = (row_count, 2)
-    return Histories(
+    return TradeIndex(
         trades=ordered,
         order=order,
         rows=_row_matrix(ordered.wallet[row_opens], ordered.mint[row_opens], wallets_least, mint_count),
@@ -152,31 +152,31 @@ def build_histories(trades: Trades, density: Floats, wallets_least: int) -> Hist
     )
 
 
-def share_mints(histories: Histories, a: Integers, b: Integers) -> Shared:
+def share_mints(index: TradeIndex, a: Integers, b: Integers) -> Shared:
     """Find the mints that both wallets of each pair `a[i]`, `b[i]` traded, on any side."""
-    rows = histories.rows
+    rows = index.rows
     present = csr_matrix((np.ones_like(rows.data), rows.indices, rows.indptr), shape=rows.shape)
     left, right = rows[a].multiply(present[b]), present[a].multiply(rows[b])
     pair = np.repeat(np.arange(len(a), dtype=np.int64), np.diff(left.indptr))
     return Shared(pair, left.data - 1, right.data - 1)
 
 
-def share_two(histories: Histories) -> Shared:
+def share_two(index: TradeIndex) -> Shared:
     """Find the shared mints of wallets 0 and 1 alone: a sparse matrix product takes milliseconds to set up."""
-    mints, numbers, starts = histories.rows.indices, histories.rows.data, histories.rows.indptr
+    mints, numbers, starts = index.rows.indices, index.rows.data, index.rows.indptr
     a, b = slice(starts[0], starts[1]), slice(starts[1], starts[2])
     _, in_a, in_b = np.intersect1d(mints[a], mints[b], assume_unique=True, return_indices=True)
     return Shared(np.zeros(len(in_a), dtype=np.int64), numbers[a][in_a] - 1, numbers[b][in_b] - 1)
 
 
-def match_shared(histories: Histories, shared: Shared, window_s: int) -> Matched:
-    """Match the trades of some pairs on their shared mints; trades are numbered in the order of the histories."""
+def match_shared(index: TradeIndex, shared: Shared, window_s: int) -> Matched:
+    """Match the trades of some pairs on their shared mints; trades are numbered in the order of the index."""
     a, b = shared.row_a, shared.row_b
-    earliest = histories.first - window_s
-    near = earliest.take(a, axis=0) <= histories.last.take(b, axis=0)
-    near &= earliest.take(b, axis=0) <= histories.last.take(a, axis=0)
+    earliest = index.first - window_s
+    near = earliest.take(a, axis=0) <= index.last.take(b, axis=0)
+    near &= earliest.take(b, axis=0) <= index.last.take(a, axis=0)
     shared_row, side = np.nonzero(near)
-    parts = [_moments(histories, rows[shared_row], side, of_b) for of_b, rows in enumerate((a, b))]
+    parts = [_moments(index, rows[shared_row], side, of_b) for of_b, rows in enumerate((a, b))]
     both = Moments(*(np.concatenate(pair) for pair in zip(*parts, strict=True)))
     pairing, trade_a, trade_b = match(both.only(_merged(both.pairing, both.time)), window_s)
     return Matched(shared.pair[shared_row[pairing]], trade_a, trade_b)
@@ -242,15 +242,15 @@ def _row_matrix(wallet: Numbers, mint: Numbers, wallets_least: int, mint_count: 
     return csr_matrix((np.arange(1, len(wallet) + 1), mint, starts), shape=shape)
 
 
-def _moments(histories: Histories, row: Integers, side: Integers, of_b: int) -> tuple[Integers, ...]:
+def _moments(index: TradeIndex, row: Integers, side: Integers, of_b: int) -> tuple[Integers, ...]:
     """Return the columns of `Moments` for one wallet of each pairing."""
-    size = histories.moment_count[row, side]
-    moment = _spread(histories.moment_start[row, side], size)
+    size = index.moment_count[row, side]
+    moment = _spread(index.moment_start[row, side], size)
     return (
         np.repeat(np.arange(len(row), dtype=np.int64), size),
         np.full(len(moment), of_b, dtype=np.int64),
         # Wide again: their sums may not fit.
-        *(column[moment].astype(np.int64) for column in histories.of_moments()),
+        *(column[moment].astype(np.int64) for column in index.of_moments()),
     )
 
 

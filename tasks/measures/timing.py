@@ -16,10 +16,10 @@ from scipy.special import pdtrc
 from tasks.measures.arrays import Floats, Integers
 from tasks.measures.density import distinct
 from tasks.measures.matching import (
-    Histories,
     Shared,
-    Trades,
-    build_histories,
+    TimedTrades,
+    TradeIndex,
+    index_trades,
     match_shared,
     share_mints,
     share_two,
@@ -68,25 +68,25 @@ class TradeMatch:
     leader: int
 
 
-def measure(trades: Trades, density: Floats, a: ArrayLike, b: ArrayLike, window_s: int) -> Timing:
+def measure(trades: TimedTrades, density: Floats, a: ArrayLike, b: ArrayLike, window_s: int) -> Timing:
     """Measure the timing of the pairs `a[i]`, `b[i]` of two different wallets; `density` is f of each trade.
 
     Exchanging a and b changes the sign of the lag and leader 1 to 2, and nothing else. No pair gives empty arrays.
     Memory is bounded by `CHUNK_TRADES`, or by the trades of the two busiest wallets.
     """
     first, second = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-    histories = build_histories(trades, density, int(max(first.max(initial=-1), second.max(initial=-1))) + 1)
-    volume = np.bincount(trades.wallet, minlength=histories.rows.shape[0])
+    index = index_trades(trades, density, int(max(first.max(initial=-1), second.max(initial=-1))) + 1)
+    volume = np.bincount(trades.wallet, minlength=index.rows.shape[0])
     chunk = np.cumsum(volume[first] + volume[second] + 1) // CHUNK_TRADES
     bounds = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(first)]
     parts = [
-        _timing(histories, first[start:stop], second[start:stop], window_s)
+        _timing(index, first[start:stop], second[start:stop], window_s)
         for start, stop in zip(bounds, bounds[1:], strict=False)
     ]
     return Timing(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[TradeMatch]:
+def matches(trades_a: TimedTrades, trades_b: TimedTrades, window_s: int) -> list[TradeMatch]:
     """List the matches of one pair, exactly those that `measure` counts, by the time of the earlier trade.
 
     The arrays hold all trades of one wallet each, with ranks common to both. Ties in time are listed by signature.
@@ -95,10 +95,10 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[TradeMatc
         (np.full(len(trades), number, dtype=np.int64), *trades.columns()[1:])
         for number, trades in enumerate((trades_a, trades_b))
     ]
-    both = Trades(*(np.concatenate(columns) for columns in zip(*sides, strict=True)))
-    histories = build_histories(both, np.zeros(len(both)), 2)
-    found = match_shared(histories, share_two(histories), window_s)
-    left, right = histories.trades.at(found.trade_a), histories.trades.at(found.trade_b)
+    both = TimedTrades(*(np.concatenate(columns) for columns in zip(*sides, strict=True)))
+    index = index_trades(both, np.zeros(len(both)), 2)
+    found = match_shared(index, share_two(index), window_s)
+    left, right = index.trades.at(found.trade_a), index.trades.at(found.trade_b)
     lead = _lead(left, right)
     pairs = ((left.rank, right.rank), (left.time, right.time))
     keys = [choose(*pair) for pair in pairs for choose in (np.maximum, np.minimum)]
@@ -106,8 +106,8 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[TradeMatc
     return [
         TradeMatch(trade_a, trade_b - len(trades_a), lag_s, same_slot, leader)
         for trade_a, trade_b, lag_s, same_slot, leader in zip(
-            histories.order[found.trade_a][listed].tolist(),
-            histories.order[found.trade_b][listed].tolist(),
+            index.order[found.trade_a][listed].tolist(),
+            index.order[found.trade_b][listed].tolist(),
             (right.time - left.time)[listed].tolist(),
             (right.slot == left.slot)[listed].tolist(),
             np.where(lead < 0, 2, lead)[listed].tolist(),
@@ -116,25 +116,25 @@ def matches(trades_a: Trades, trades_b: Trades, window_s: int) -> list[TradeMatc
     ]
 
 
-def _lead(a: Trades, b: Trades) -> Integers:
+def _lead(a: TimedTrades, b: TimedTrades) -> Integers:
     """Return which trade of each match was first: 1 a, −1 b, 0 for one transaction or an unknown order in a slot."""
     known = (a.index >= 0) & (b.index >= 0)
     by_index = np.where(known, np.sign(b.index - a.index), 0)
     return np.where(a.slot == b.slot, by_index, np.sign(b.slot - a.slot))
 
 
-def _timing(histories: Histories, a: Integers, b: Integers, window_s: int) -> dict[str, NDArray[Any]]:
+def _timing(index: TradeIndex, a: Integers, b: Integers, window_s: int) -> dict[str, NDArray[Any]]:
     """Compute the columns of `Timing` for some pairs of wallet numbers."""
-    shared = share_mints(histories, a, b)
-    found = match_shared(histories, shared, window_s)
-    left, right = histories.trades.at(found.trade_a), histories.trades.at(found.trade_b)
+    shared = share_mints(index, a, b)
+    found = match_shared(index, shared, window_s)
+    left, right = index.trades.at(found.trade_a), index.trades.at(found.trade_b)
     pairs, lead = len(a), _lead(left, right)
     matched = np.bincount(found.pair, minlength=pairs)
     first_a, first_b = (np.bincount(found.pair[lead == sign], minlength=pairs) for sign in (1, -1))
     leader = np.where(first_a > first_b, 1, np.where(first_b > first_a, 2, 0)).astype(np.int8)
-    expected, fewer = _totals(histories, shared, pairs)
+    expected, fewer = _totals(index, shared, pairs)
     chance = np.where(matched > 0, pdtrc(np.maximum(matched - 1, 0), expected), 1.0)
-    mint_count = max(1, histories.rows.shape[1])
+    mint_count = max(1, index.rows.shape[1])
     return {
         "matched": matched,
         "matched_mints": np.bincount(distinct(found.pair * mint_count + left.mint) // mint_count, minlength=pairs),
@@ -148,10 +148,10 @@ def _timing(histories: Histories, a: Integers, b: Integers, window_s: int) -> di
     }
 
 
-def _totals(histories: Histories, shared: Shared, pairs: int) -> tuple[Floats, Floats]:
+def _totals(index: TradeIndex, shared: Shared, pairs: int) -> tuple[Floats, Floats]:
     """Return λ over all shared mints and sides, and the smaller number of trades on shared mints of the two."""
-    count_a, count_b = (histories.count.take(row, axis=0) for row in (shared.row_a, shared.row_b))
-    density_a, density_b = (histories.density.take(row, axis=0) for row in (shared.row_a, shared.row_b))
+    count_a, count_b = (index.count.take(row, axis=0) for row in (shared.row_a, shared.row_b))
+    density_a, density_b = (index.density.take(row, axis=0) for row in (shared.row_a, shared.row_b))
     # A side without trades of one wallet adds nothing, since its count is 0.
     expected_matches = np.minimum((count_b * density_a + count_a * density_b) / 2, np.minimum(count_a, count_b))
     # NumPy is slow at sums along an axis of two.

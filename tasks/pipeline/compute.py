@@ -17,7 +17,7 @@ from tasks.measures import chance, clusters, insights, projection, similarity, t
 from tasks.measures.allocation import DAY_S
 from tasks.measures.arrays import Integers
 from tasks.measures.clusters import Cluster
-from tasks.measures.matching import Trades, narrowed
+from tasks.measures.matching import TimedTrades, narrowed
 from tasks.measures.projection import Projection
 from tasks.measures.similarity import Pairs, PortfolioMatrix
 from tasks.pipeline.load import LoadedTrades, PopulationCounts
@@ -159,13 +159,13 @@ def _population(population: PopulationCounts, mints: MintIndex) -> chance.Popula
     return chance.Population(population.wallets, np.concatenate([in_columns, counts[counts > 0]]))
 
 
-def _by_column(trades: Trades, mints: MintIndex) -> Trades:
+def _by_column(trades: TimedTrades, mints: MintIndex) -> TimedTrades:
     wallet, mint, *rest = trades.columns()
-    return Trades(wallet, narrowed(mints.column_of[mint]), *rest)
+    return TimedTrades(wallet, narrowed(mints.column_of[mint]), *rest)
 
 
 def _insights(
-    portfolios: PortfolioMatrix, trades: Trades, pairs: Pairs, columns: Columns, matched_mints: Integers
+    portfolios: PortfolioMatrix, trades: TimedTrades, pairs: Pairs, columns: Columns, matched_mints: Integers
 ) -> NDArray[np.int64]:
     a, b, bought = pairs.wallet_a, pairs.wallet_b, trades.side == BUY
     days = (trades.time // DAY_S)[bought]

@@ -16,7 +16,7 @@ from tasks.errors import NotFound
 from tasks.measures import insights, timing
 from tasks.measures.allocation import DAY_S, in_window
 from tasks.measures.audit import AuditRow, Check, audit, check
-from tasks.measures.matching import Trades
+from tasks.measures.matching import TimedTrades
 from tasks.measures.similarity import BEHAVIOURAL_SHARE, CAPITAL_SHARE, contributions
 from tasks.measures.trades import Movement
 from tasks.pipeline import start
@@ -220,12 +220,12 @@ def _matches(trades_a: Sequence[Movement], trades_b: Sequence[Movement], window_
     return [_match(trades_a[one.trade_a], trades_b[one.trade_b]) for one in timing.matches(of_a, of_b, window_s)]
 
 
-def _as_arrays(trades: Sequence[Movement], numbers: Mapping[str, int], ranks: Mapping[str, int]) -> Trades:
+def _as_arrays(trades: Sequence[Movement], numbers: Mapping[str, int], ranks: Mapping[str, int]) -> TimedTrades:
     rows = [
         (0, numbers[one.mint], int(one.side == "sell"), one.block_at, one.slot, _index(one), ranks[one.signature])
         for one in trades
     ]
-    return Trades(*np.array(rows, dtype=np.int64).reshape(-1, 7).T)
+    return TimedTrades(*np.array(rows, dtype=np.int64).reshape(-1, 7).T)
 
 
 def _index(trade: Movement) -> int:

@@ -21,7 +21,7 @@ from tasks.measures.allocation import Rates
 from tasks.measures.allocation_batch import Allocations, TradeColumns
 from tasks.measures.arrays import Floats, Integers
 from tasks.measures.density import TradeDensity
-from tasks.measures.matching import Numbers, Trades, narrowed
+from tasks.measures.matching import Numbers, TimedTrades, narrowed
 from tasks.pipeline import behaviour_process, signature_ranks
 from tasks.pipeline.window import AnalysisWindow
 from tasks.storage import database, tokens, trades
@@ -51,13 +51,13 @@ class LoadedTrades:
     """
 
     allocations: Allocations
-    trades: Trades
+    trades: TimedTrades
     behaviour: list[str]
     names: dict[int, str]
 
     def without_trades(self) -> LoadedTrades:
         """Return a copy without the trades, which take most of the memory and are not stored."""
-        return dataclasses.replace(self, trades=Trades(*_columns_of([_timed(None)])))
+        return dataclasses.replace(self, trades=TimedTrades(*_columns_of([_timed(None)])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def read_wallets(
             first += len(bounds)
             rows.clear()  # otherwise they stay in memory while the next ones are read
             heartbeat()
-        return LoadedTrades(_joined(allocated), Trades(*_columns_of(timed)), worker.results(), names)
+        return LoadedTrades(_joined(allocated), TimedTrades(*_columns_of(timed)), worker.results(), names)
 
 
 def _behaviour_worker(
@@ -162,7 +162,7 @@ def _indices(bounds: Sequence[Bounds], wallet_id: Integers) -> Integers:
 def _timed(part: _Part | None) -> tuple[Numbers, ...]:
     """Return what timing needs of some trades, in the narrowest types: it is in memory for all trades at once."""
     if part is None:
-        return tuple(np.zeros(0, dtype=np.int8) for _ in dataclasses.fields(Trades))
+        return tuple(np.zeros(0, dtype=np.int8) for _ in dataclasses.fields(TimedTrades))
     columns = part.trades
     signature = np.array([text.encode() for text in part.signature] or [b""], dtype="S")[: len(columns)]
     whole = (columns.wallet, columns.mint, columns.time, part.slot, part.index, signature_ranks.ranks(signature))
@@ -274,7 +274,7 @@ def read_population(
     return PopulationCounts(wallet_count, traded, density.shares())
 
 
-def _own_parts(own: Trades) -> Iterator[tuple[Numbers, ...]]:
+def _own_parts(own: TimedTrades) -> Iterator[tuple[Numbers, ...]]:
     """Yield wallet, mint, side and time of the trades of an analysis, in parts of whole wallets."""
     ends = np.flatnonzero(np.diff(own.wallet, append=-1)) + 1
     chosen = np.flatnonzero(np.diff(ends // TRADES_PER_COUNT, prepend=0))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.measures.matching import Trades
+from tasks.measures.matching import TimedTrades
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ class PlantedWorld:
     `leader[i]` leads `follower[i]`.
     """
 
-    trades: Trades
+    trades: TimedTrades
     sol: Floats
     mint_count: int
     kind: Integers
@@ -223,15 +223,15 @@ def _snipers(market: _Market) -> Iterator[_History]:
 def _numbered(
     random: Random, recipe: Recipe, members: list[tuple[int, int, _History]], leads: Integers
 ) -> PlantedWorld:
-    """Put the histories together under random wallet numbers and signatures."""
+    """Put the index together under random wallet numbers and signatures."""
     number = random.permutation(len(members))
     kind, group = np.zeros((2, len(members)), dtype=np.int64)
     kind[number] = [member[0] for member in members]
     group[number] = [member[1] for member in members]
-    histories = [member[2] for member in members]
-    mint, side, at, sol = (np.concatenate(column) for column in zip(*(h.columns() for h in histories), strict=True))
-    wallet = np.repeat(number, [len(history.mint) for history in histories])
-    trades = Trades(
+    index = [member[2] for member in members]
+    mint, side, at, sol = (np.concatenate(column) for column in zip(*(h.columns() for h in index), strict=True))
+    wallet = np.repeat(number, [len(history.mint) for history in index])
+    trades = TimedTrades(
         wallet=wallet,
         mint=mint,
         side=side,

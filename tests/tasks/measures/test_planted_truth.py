@@ -39,7 +39,6 @@ DIFFERENT = Recipe(usual=30, spread=1.3, sizes=(3, 400))
 LONG_TAIL = Recipe(later_buyers=200.0)
 
 
-@functools.cache
 def _figures(seed: int, recipe: Recipe = ORDINARY) -> Figures:
     return judge(build_world(seed, recipe))
 
@@ -61,29 +60,14 @@ def _members(world: PlantedWorld, kind: int) -> list[list[int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_planted_groups_are_found_and_decoys_and_independents_left_alone(seed: int) -> None:
+def test_planted_groups_and_leaders_are_found_and_nothing_else(seed: int) -> None:
+    """One test, because the figures of a seed take seconds, and several tests may run in several processes."""
     figures = _figures(seed)
     assert figures.rand_index >= 0.95
+    assert figures.leaders_named >= 0.95
     assert figures.decoys_clustered == 0
     assert figures.independents_clustered <= 0.01
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_independent_pairs_are_hardly_ever_called_more_than_chance(seed: int) -> None:
-    assert _figures(seed).independent_pairs_flagged <= 0.005
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_leaders_are_named(seed: int) -> None:
-    assert _figures(seed).leaders_named >= 0.95
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_crowd_of_launch_snipers_is_not_taken_for_company(seed: int) -> None:
-    figures = _figures(seed)
+    assert figures.independent_pairs_flagged <= 0.005
     assert figures.sniper_pairs_kept > 5_000
     assert figures.sniper_pairs_timed <= 0.01
 

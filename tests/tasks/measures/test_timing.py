@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.measures import timing
-from tasks.measures.matching import Trades
+from tasks.measures.matching import TimedTrades
 from tasks.measures.timing import Timing, matches, measure
 from tests.support.trade_density import trade_densities
 
@@ -45,9 +45,9 @@ class Trade(NamedTuple):
 World = list[Trade]
 
 
-def _arrays(world: Iterable[Trade]) -> Trades:
+def _arrays(world: Iterable[Trade]) -> TimedTrades:
     rows = list(world)
-    return Trades(*(np.array([trade[at] for trade in rows], dtype=np.int64) for at in range(7)))
+    return TimedTrades(*(np.array([trade[at] for trade in rows], dtype=np.int64) for at in range(7)))
 
 
 def _measure(world: World, pairs: list[tuple[int, int]], window_s: int, background: World | None = None) -> Timing:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tasks.errors import NotFound
 from tasks.jobs import executor, waiters
 from tasks.measures import behaviour, chance, timing
-from tasks.measures.matching import Trades
+from tasks.measures.matching import TimedTrades
 from tasks.pipeline import (
     evidence,
     load,
@@ -106,7 +106,7 @@ def assert_timing(history: History, found: dict[tuple[str, str], dict[str, Any]]
         for w, name in enumerate(names)
         for one in history[name]
     ]
-    made = Trades(*np.array(rows, dtype=np.int64).T)
+    made = TimedTrades(*np.array(rows, dtype=np.int64).T)
     a, b = zip(*[(names.index(a), names.index(b)) for a, b in found], strict=True)
     wanted = timing.measure(made, trade_densities(made, made, 60), a, b, 60)
     for name in pairs.TIMING:
