@@ -171,13 +171,13 @@ def test_a_refresh_looks_up_the_tokens_on_screen_first(market: StubMarket) -> No
     assert len(mints_sent_to(market, "dexscreener")) == 100
 
 
-def test_a_refresh_goes_before_maintenance(market: StubMarket) -> None:
+def test_a_refresh_goes_before_maintenance(market: StubMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "SLOTS_FIRST_SOURCE", 1)  # no batch overtakes the one before it
     tokens.ensure_mints({mint(n): 6 for n in range(2000, 2600)})
     background = triggers.maintain()
     user = triggers.refresh(an_analysis(range(70)), [mint(n) for n in range(70)])
     settle()
-    first = mints_sent_to(market, "dexscreener")[:120]  # a batch may overtake the one before it
-    assert {mint(n) for n in range(70)} <= set(first)
+    assert {mint(n) for n in range(70)} == set(mints_sent_to(market, "dexscreener")[:70])
     assert (outcome(user)["resolved"], outcome(background)["resolved"]) == (70, 600)
 
 
