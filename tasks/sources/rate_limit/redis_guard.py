@@ -1,4 +1,4 @@
-"""Does without a Redis that fails, and tries it again after a while: one guard for every use of Redis but the queues'."""
+"""Does without a Redis that fails and tries it again later: one guard for every use of Redis but the queues."""
 
 from __future__ import annotations
 
