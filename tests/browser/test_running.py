@@ -117,7 +117,7 @@ def test_a_poll_that_fails_keeps_the_page_and_says_that_it_may_be_old(page: Page
     page.get_by_role("button", name=re.compile("Analyse .* wallets")).click()
     page.wait_for_url("**/analyses/*")
     broken(page, "/progress", None)
-    expect(page.locator("#silence")).to_contain_text("may be old")
+    expect(page.locator("#silence")).to_contain_text("may be out of date")
     expect(page.locator("#wallet-progress")).to_be_visible()
     page.unroute_all()
     expect(page.locator("#silence")).to_have_count(0)
