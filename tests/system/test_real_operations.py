@@ -99,7 +99,7 @@ def test_what_real_processes_tell_of_themselves(running: servers.Program, chain:
     posted = [line for line in lines["web"] if line["message"] == "request" and line["method"] == "POST"]
     assert [(line["endpoint"], line["request_id"]) for line in posted] == [("analyses.create", headers["X-Request-ID"])]
     assert all(line["request_id"] for line in lines["web"] if line["message"] == "request")
-    worked = [line for line in lines["pipeline"] if line["message"] == "slice begun"]
+    worked = [line for line in lines["pipeline"] if line["message"] == "slice started"]
     assert {line["kind"] for line in worked} >= {"sync", "similarity"}
     assert set(json.loads(text)["jobs"]) <= {line["job_id"] for line in worked}
     assert {line["queue"] for line in worked} == {"pipeline"}
