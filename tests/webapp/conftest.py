@@ -40,9 +40,12 @@ def make_app(
 ) -> Iterator[Callable[..., Flask]]:
     """Build the app with the settings given; each call makes one on the same database."""
 
+    opened = []
+
     def make(**environ: str) -> Flask:
         values = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "k" * 32} | environ
         app = create_app(read_settings({f"WALLETKIN_{name}": value for name, value in values.items()}))
+        opened.append(db.obj)
         app.test_client_class = WholeAnswers
         app.jinja_env.bytecode_cache = compiled
         return app
@@ -50,8 +53,8 @@ def make_app(
     yield make
     if not db.is_closed():
         db.close()
-    if hasattr(db.obj, "close_all"):
-        db.obj.close_all()
+    for pool in opened:
+        pool.close_all()
     use_base()
 
 

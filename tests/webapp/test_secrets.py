@@ -101,6 +101,7 @@ IN_NAME = "http://user:{password}@{host}/{key}"
         (IN_NAME, 200, {}, True),
     ],
 )
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it reads the database's files
 def test_the_key_of_the_rpc_service_is_nowhere_after_an_error(
     make_app: Any,
     gossip: Any,
