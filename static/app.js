@@ -10,7 +10,7 @@
 
   root.classList.add("js");
 
-  /* Theme: kept for the browser in localStorage, and in a cookie so that the server paints the right one at once. */
+  /* Theme: stored in localStorage, and in a cookie so that the server renders the right one at once. */
   const THEMES = ["auto", "light", "dark"];
   const THEME_WORDS = { auto: "as the system", light: "light", dark: "dark" };
   const stored = () => {
@@ -35,14 +35,14 @@
     say(`Colours: ${THEME_WORDS[theme]}`);
   }
 
-  /* Live region: what a swap says in data-live, the newest only, at most every five seconds. */
+  /* Live region: announces the newest data-live text of a swap, at most every five seconds. */
   const SAY_EVERY_MS = 5000;
   let saidAt = -SAY_EVERY_MS;
   let toSay = "";
   let timer = 0;
   let weighs = false;
 
-  /* What weighs (that all is done) is not replaced by lesser news before it has been said. */
+  /* An important message (all is done) is announced before a lesser one can replace it. */
   function say(text, weighty = false) {
     if (weighs && !weighty) return;
     toSay = text;
@@ -70,7 +70,7 @@
     setTimeout(() => button.classList.remove("is-done"), 1500);
   }
 
-  /* Without https there is no clipboard: copy from a field that is there for a moment. */
+  /* Without https there is no clipboard: copy from a temporary field. */
   function copyOldWay(text) {
     const field = document.createElement("textarea");
     const focused = document.activeElement;
@@ -94,7 +94,7 @@
     }
   });
 
-  /* An open menu lies over what follows it: it closes when the focus goes on. */
+  /* An open menu covers what follows it: it closes when the focus leaves it. */
   on("focusin", (event) => {
     for (const menu of $$("details.menu[open], details.toolbar-menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
@@ -108,7 +108,7 @@
     $("summary", menu).focus();
   });
 
-  /* htmx. A poll in a hidden tab is cancelled, the next one after coming back goes through. */
+  /* htmx. A poll in a hidden tab is cancelled; the next one after the tab is shown goes through. */
   const isPoll = (element) => (element.getAttribute("hx-trigger") || "").includes("every ");
 
   on("htmx:configRequest", (event) => {
@@ -119,8 +119,8 @@
     if (document.hidden && isPoll(event.detail.elt)) event.preventDefault();
   });
 
-  /* Open rows stay open over a swap, by id, and show what they held until it has been fetched anew. htmx itself gives
-     the focus back to the element of the same id; what has none is found again by its place in what has one. */
+  /* Open rows stay open over a swap, by id, and show their old content until the new one is fetched. htmx returns the
+     focus to the element with the same id; an element without one is found by its position inside one that has. */
   const FOCUSABLE = "a[href], button, input, select, textarea, summary";
   const openRows = new Map();
   let lost = null;
@@ -138,7 +138,7 @@
     for (const [id, panel] of openRows) {
       const row = document.getElementById(id);
       if (!row) continue;
-      // Each part of an answer tells of its swap: the first of them moves what was held, and leaves nothing to the others.
+      // Every part of a response fires a swap event; the first one restores the open rows.
       if (panel?.firstChild && !panel.isConnected && loader(row)) loader(row).replaceChildren(...panel.childNodes);
       row.open = true;
     }
@@ -162,7 +162,7 @@
     const speaker = event.target.matches?.("[data-live]") ? event.target : $("[data-live]", event.target);
     if (speaker) say(speaker.dataset.live, event.target.id === "content");
   });
-  /* A poll brings a hundred cells one by one: what looks at the whole page is done once for all of them. */
+  /* A poll swaps a hundred cells one by one: work on the whole page runs once for all of them. */
   let swapped = false;
   function afterSwaps() {
     if (swapped) return;
@@ -173,8 +173,8 @@
       wake();
     });
   }
-  /* What could not be fetched says so in its place, with the reason that the server gave and a way to try again. A poll
-     keeps what it has and asks again by itself: a bar at the foot of the window says so until an answer comes. */
+  /* A failed request is reported where its content was missing, with the server's reason and a way to retry. A failed
+     poll keeps the old content and retries by itself; a bar at the foot of the window says so until one succeeds. */
   const SILENT = "The server does not answer. Check the connection.";
   const RETRIED = (status) => !status || status === 429 || status >= 500;
   const make = (name, attributes, ...children) => {
@@ -234,12 +234,12 @@
       document.body.append(make("p", { id: "silence", class: "silence", role: "status" }, "The server does not answer. The page retries every few seconds; what you see may be out of date."));
     } else if (!silent) bar?.remove();
   }
-  // Before the swap: the last poll takes its own element away, and nobody hears an event of that.
+  // Before the swap: the last poll removes its own element, which then fires no event.
   on("htmx:beforeOnLoad", (event) => { if (isPoll(event.detail.elt) && event.detail.xhr.status < 400) silence(false); });
 
-  /* Tokens. A page has one poller, which asks for the cells that are awaited at the moment, also in parts that came later:
-     every two seconds, less often while nothing comes, never in a hidden tab. On 286 htmx forgets it; cells that come to be
-     awaited later, by a swap or a refresh, get a new one. The answer swaps cells out of band. */
+  /* Tokens. A page has one poller for its loading cells, those of later swaps included: every two seconds, less often
+     while nothing changes, never in a hidden tab. On 286 htmx stops it; cells that start loading later, after a swap or a
+     refresh, get a new one. The response swaps cells out of band. */
   const POLL_MS = 2000;
   const SLOWEST_MS = 10000;
   const MOST_MINTS = 150;
@@ -271,7 +271,7 @@
     event.detail.path = `${event.target.dataset.tokens}?mints=${mints.slice(0, MOST_MINTS).join(",")}`;
   });
   on("htmx:beforeRequest", (event) => {
-    // A timer that is a little early must not wait for its next turn.
+    // A timer that fires a little early must not wait for the next round.
     if (event.target === poller() && (!asked || performance.now() < pollAt - POLL_MS / 4)) event.preventDefault();
   });
   on("htmx:afterRequest", (event) => {
@@ -284,7 +284,7 @@
     if (arrived) sayTokens(left);
     if (event.detail.xhr?.status !== 286) return;
     event.target.removeAttribute("hx-get");
-    wake(); // more than one question holds, or a cell with a selection, which was left alone
+    wake(); // more mints than one request holds, or a cell with a selection, which was not replaced
   });
   on("visibilitychange", () => {
     if (document.hidden || !awaited().length) return;
@@ -300,9 +300,8 @@
     say(`${count("resolved")} of ${all.length} ${all.length === 1 ? "token" : "tokens"} resolved${rest}`);
   }
 
-  /* Cells are put in here and not by htmx, which would tell every cell of each cell after it: seventy of them would
-     hold the page up. A cell in which something is selected waits for the next answer; one that has the focus (Retry)
-     hands it on. */
+  /* Cells are swapped here and not by htmx, which fires an event on every cell for each cell after it: seventy of them
+     would block the page. A cell with a selection waits for the next response; one with the focus (Retry) passes it on. */
   on("htmx:oobBeforeSwap", (event) => {
     const { target: cell, fragment } = event.detail;
     if (!cell.dataset.mint) return;
@@ -320,7 +319,7 @@
     afterSwaps();
   });
 
-  /* A refresh names the mints of the page, those in sight first; then their new prices are awaited. */
+  /* A refresh sends the mints of the page, visible ones first; their cells then show as loading. */
   const inSight = (cell) => {
     const { top, bottom, height } = cell.getBoundingClientRect();
     return height > 0 && bottom > 0 && top < innerHeight;
@@ -331,11 +330,11 @@
   }
   on("htmx:configRequest", (event) => {
     if (!event.target.matches("[data-refresh]")) return;
-    const first = event.detail.formData.getAll("mints"); // that of a Retry
+    const first = event.detail.formData.getAll("mints"); // from a Retry button
     event.detail.parameters.mints = [...first, ...pageMints()].join(",");
   });
   on("htmx:afterRequest", (event) => {
-    // The form itself may have been swapped away by the answer.
+    // The response may have replaced the form itself.
     if (!event.detail.requestConfig?.elt.matches("[data-refresh]") || !event.detail.successful) return;
     const mints = new Set(pageMints());
     for (const cell of $$("[data-mint]")) if (mints.has(cell.dataset.mint)) cell.dataset.awaited = "";
@@ -371,7 +370,7 @@
     return size < 1e6 ? `${(size / 1000).toFixed(1)} kB` : `${(size / 1e6).toFixed(1)} MB`;
   };
 
-  /* Count lines as the server does, which also reads UTF-16 with a byte order mark. */
+  /* Counts lines as the server does, UTF-16 with a byte order mark included. */
   async function countLines(file) {
     const data = new Uint8Array(await file.arrayBuffer());
     const mark = (data[0] << 8) | data[1];
@@ -380,7 +379,7 @@
     return text ? text.split(/\r\n|\r|\n/).length : 0;
   }
 
-  /* What cannot be a list is told at once: nothing is sent, and what was chosen before is gone. */
+  /* A file that cannot be a list is reported at once: nothing is sent, and the previous choice is cleared. */
   function refusal(file, most) {
     if (/^(image|audio|video)\//.test(file.type)) return "This is a picture or a recording, not a list. Choose a CSV, or paste the addresses.";
     if (file.size > most) return `${bytes(file.size)} is too large; a list may have up to ${bytes(most)}. Leave out columns, or split it.`;
@@ -426,7 +425,7 @@
     if (zone) showFile(zone);
   });
 
-  /* The field in the toolbar shows one line: how many there are is told beside it, and Enter sends them. */
+  /* The toolbar field shows one line; the number of lines stands beside it, and Enter submits them. */
   on("input", (event) => {
     const field = closest(event, ".compact-field textarea");
     if (!field) return;
@@ -457,7 +456,7 @@
     });
   }
 
-  /* A form is sent once: a second press while the first is under way does nothing. */
+  /* A form is submitted once: a second press while the first is pending does nothing. */
   const setBusy = (form, busy) => {
     form.toggleAttribute("data-busy", busy);
     for (const button of $$('button[type="submit"]', form)) {
@@ -482,7 +481,7 @@
     if (event.persisted) for (const form of $$("form[data-busy]")) setBusy(form, false);
   });
 
-  /* Relative times, in the words of display.age. */
+  /* Relative times, in the words of the filter `age`. */
   const MONTHS = "January February March April May June July August September October November December".split(" ");
 
   function age(at) {
@@ -505,7 +504,7 @@
     }
   }
 
-  /* A logo that cannot be had becomes the monogram it stood for. */
+  /* A logo that fails to load becomes its monogram. */
   on("error", (event) => {
     const image = event.target;
     if (!(image instanceof HTMLImageElement) || !image.dataset.monogram) return;
@@ -516,8 +515,8 @@
     image.replaceWith(disc);
   }, true);
 
-  /* The heat map: the cell under the pointer says its pair and score, read from two characters a pair. The table beside
-     it says the same without a pointer. */
+  /* The heat map: the cell under the pointer shows its pair and score, read from two characters a pair. The table beside
+     it shows the same without a pointer. */
   const READINGS = { "..": "not kept", "--": "not enough data", "**": "1.00" };
   let cells = null;
   function readCell(drawing, event) {

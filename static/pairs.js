@@ -10,12 +10,12 @@
   const card = () => $("#pairs-card[data-pairs]");
   const HEADERS = { "HX-Request": "true", "HX-Target": "rows" };
 
-  /* The list. `rows` has every <li> that was loaded, in order; only those near the window are in the document, the others
-     wait outside of it, and a spacer of their height stands in their place. What is open, has the focus or a selection
-     stays. `mark` of a row is the `after` of the page that it came with. */
+  /* The list. `rows` has every loaded <li>, in order; only those near the viewport are in the document, and a spacer of
+     their height stands for the others. A row that is open, focused or has a selection stays. `mark` of a row is the
+     `after` cursor of the page it came with. */
   const MARGIN_PX = 200;
   const AHEAD_PX = 900;
-  const FEW = 50; // so many rows all stay: they can be found, printed and stepped through as they are
+  const FEW = 50; // up to this number all rows stay in the document: they can be found, printed and stepped through
   let list = null;
 
   function adopt() {
@@ -46,7 +46,7 @@
     return known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : 36;
   };
 
-  /* Put the rows near the window into the document and take the others out, so that nothing moves on the screen. */
+  /* Puts the rows near the viewport into the document and removes the others; nothing moves on the screen. */
   function settle() {
     if (!list || !list.ol.isConnected) return;
     const { ol, rows, heights } = list;
@@ -57,7 +57,7 @@
     const guess = usual();
     const first = $(":scope > .pair-before", ol);
     let y = ol.getBoundingClientRect().top + (first?.offsetHeight || 0);
-    if (anchor) y = anchoredAt - heightsUpTo(anchor, guess); // what is above the anchor may have been put there just now
+    if (anchor) y = anchoredAt - heightsUpTo(anchor, guess); // rows above the anchor may have been inserted just now
     const wanted = [];
     let gap = 0;
     let spacers = 0;
@@ -97,7 +97,7 @@
     return list.spacers[number];
   }
 
-  /* Make these the children of an element; those that stay are not moved, which would close and blur them. */
+  /* Sets the children of an element; those that stay are not moved, which would close and blur them. */
   function replace(parent, wanted) {
     const keep = new Set(wanted);
     for (const child of [...parent.childNodes]) if (!keep.has(child)) child.remove();
@@ -108,7 +108,7 @@
     }
   }
 
-  /* Load the page that a link leads to, above or below. */
+  /* Loads the page behind a link, above or below. */
   async function load(link) {
     const mine = list;
     const before = link.rel === "prev";
@@ -122,7 +122,7 @@
       const text = await answer.text();
       if (mine === list) put(text, before, focused);
     } catch {
-      mine.failed = true; // the link stays, and works
+      mine.failed = true; // the link stays and works
       if (mine === list) say("The next pairs could not be loaded. Follow the link to try again.");
     } finally {
       mine.loading = false;
@@ -147,12 +147,12 @@
     else if (before) old.remove();
     settle();
     const moved = seen?.isConnected ? seen.getBoundingClientRect().top - seenAt : 0;
-    if (Math.abs(moved) > 0.5) scrollBy(0, moved); // the way back to what is above has gone
+    if (Math.abs(moved) > 0.5) scrollBy(0, moved); // the link to the rows above has gone
     const first = fresh[before ? fresh.length - 1 : 0];
     if (focused && first?.isConnected) $("summary", first).focus({ preventScroll: before });
   }
 
-  /* Load on when an end of the list comes near the window; not where other cards follow, which would flee for ever. */
+  /* Loads more when an end of the list comes near the viewport; not where other cards follow, which would keep moving away. */
   function look() {
     if (!list || list.failed || list.loading || document.hidden || !endless) return;
     for (const link of $$(":scope > .pair-more a[rel]", list.ol)) {
@@ -161,8 +161,8 @@
     }
   }
 
-  /* It is the page that is endless, whichever card a filter has brought into it. Nothing is loaded before the reader
-     scrolls: most come for the first pairs only. */
+  /* Endless scrolling belongs to the page, whichever card a filter has loaded. Nothing is loaded before the reader
+     scrolls: most readers look at the first pairs only. */
   let endless = false;
   let scrolled = false;
   let frame = 0;
@@ -184,8 +184,8 @@
     if (popover) place();
   });
 
-  /* Its address. `after` follows the first row in sight, and the history remembers what stood at the top of the window and
-     which pairs were open: a reload and the way back show the same again. */
+  /* Its URL. `after` follows the first visible row, and the history entry stores the row at the top of the window and
+     the open pairs: reload and Back show the same again. */
   const UNDER_TOOLBAR_PX = 60;
   const inSight = (element) => {
     const { top, bottom } = element.getBoundingClientRect();
@@ -211,7 +211,7 @@
     history.replaceState({ ...history.state, anchor: top === null ? null : anchor.id, top, open }, "", address);
   }
 
-  /* The evidence that is fetched again moves what is below it: until the reader does something, the place is kept. */
+  /* Evidence that is fetched again moves the rows below it: the scroll position is held until the reader acts. */
   const toOpen = new Set();
   const RETURNED_MS = 4000;
   let returning = null;
@@ -238,13 +238,13 @@
     addEventListener(event, () => arrive(), { passive: true, capture: true });
   }
 
-  /* A row opens when it is in the document: only then does htmx fetch what it holds. */
+  /* A row opens only when it is in the document: htmx then fetches its content. */
   function reopen() {
     if (!toOpen.size) return;
     for (const row of list.rows) if (row.isConnected && toOpen.delete(row.id)) $("details", row).open = true;
   }
 
-  /* Filters: a chip, a head or a choice puts the list that it asks for into the card, and the address tells it. */
+  /* Filters: a chip, a column head or a select loads its list into the card, and the URL follows. */
   const searchOf = (search) => {
     const query = new URLSearchParams(search);
     for (const [name, value] of [...query]) if (!value) query.delete(name);
@@ -257,9 +257,9 @@
     return query.toString();
   };
   let shown = withoutMark(location.search);
-  let typed = false; // whether the present step of the history is one that typing made
+  let typed = false; // whether the current history entry was made by typing
 
-  /* One after the other: each is put into the card that the one before has brought. */
+  /* One at a time: each response goes into the card of the one before. */
   let going = Promise.resolve();
   function go(search, { push = true, state = null, again = false } = {}) {
     if (push && !again) note();
@@ -272,10 +272,10 @@
   }
 
   async function swap(search, push, state) {
-    if (withoutMark(search) !== shown || !card()) return; // a newer one follows
+    if (withoutMark(search) !== shown || !card()) return; // a newer request follows
     const asked = { target: "#pairs-card", swap: "outerHTML", source: document.body };
     await window.htmx.ajax("GET", card().dataset.pairs + search, asked);
-    await new Promise((done) => setTimeout(done, window.htmx.config.defaultSettleDelay + 1)); // then its rows are htmx's
+    await new Promise((done) => setTimeout(done, window.htmx.config.defaultSettleDelay + 1)); // then htmx has processed its rows
     adopt();
     const head = card()?.getBoundingClientRect().top ?? 0;
     if (push && head < 0) card().scrollIntoView({ block: "start" });
@@ -303,12 +303,12 @@
   on("change", (event) => {
     const form = closest(event, "#pairs-card[data-pairs] .pair-filter");
     if (!form || event.target.type === "search" || event.target.type === "checkbox") return;
-    if (event.target.name === "sort" && form.elements.min) form.elements.min.value = ""; // a count is no score
+    if (event.target.name === "sort" && form.elements.min) form.elements.min.value = ""; // a count is not a score
     form.requestSubmit();
   });
 
-  /* A wallet is looked for while one types, in one step of the history. The card is replaced meanwhile: what was typed
-     since then stays, and where. */
+  /* The wallet filter searches while the reader types, in one history entry. The card is replaced meanwhile: newer text
+     and the caret stay. */
   const TYPED_MS = 300;
   let typing = 0;
   function type(event) {
@@ -348,7 +348,7 @@
     if (live) live.textContent = text;
   }
 
-  /* Opened pairs: their tokens are marked in the token panel, which scrolls to the first of them if it scrolls at all. */
+  /* Opened pairs: their tokens are marked in the token panel, which scrolls to the first of them where it scrolls. */
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   function mark(evidence) {
     const panel = $("#tokens-card");
@@ -377,10 +377,10 @@
     if (!details || event.target !== details) return;
     mark(details.open ? $(".evidence", details) || openEvidence() : openEvidence());
     if (!details.open) settle();
-    note(); // at once: what a page writes into the history while it is left for a reload comes too late now and then
+    note(); // at once: a history entry written while the page unloads for a reload is sometimes lost
   }, true);
 
-  /* Another page of tokens: the focus goes from the link that was followed to the one of the same name, or its partner. */
+  /* Another page of tokens: the focus moves from the followed link to the one of the same name, or its partner. */
   let followed = "";
   on("htmx:beforeSwap", (event) => {
     const tokens = event.detail.target.closest?.(".pair-tokens");
@@ -397,8 +397,8 @@
     followed = "";
   });
 
-  /* The popover of a score: on hover after a while, on focus, on click or tap; Escape closes it and the focus stays. One
-     element for all, put behind its button so that Tab goes into it, in the top layer so that nothing cuts it off. */
+  /* The popover of a score: on hover after a delay, on focus, on click or tap; Escape closes it and the focus stays. One
+     element for all scores, placed after its button so that Tab enters it, in the top layer so that nothing clips it. */
   const HOVER_MS = 200;
   const KEPT = 200;
   const answers = new Map();
@@ -531,7 +531,7 @@
     note();
     history.scrollRestoration = "manual";
   });
-  // After htmx, which would not hear a row open before it has looked at the page.
+  // After htmx, which does not see a row open before it has processed the page.
   if (document.readyState === "complete") begin();
   else document.addEventListener("DOMContentLoaded", begin);
 })();

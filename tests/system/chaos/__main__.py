@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     for name, scaled in ways.items():
         print(f"{name}:", flush=True)
         done = chaos_run.run(seconds, kills, scaled=scaled)
-        print(done.told(), flush=True)
+        print(done.summary(), flush=True)
         wrong += len(done.wrong)
     return 1 if wrong else 0
 

@@ -1,4 +1,4 @@
-"""The people of the test: they start analyses, read them and ask for prices, and ask again when nobody answers."""
+"""The clients of the test: they start analyses, read them and ask for prices, and ask again when nobody answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AWAY = "no answer"
 
 
 @dataclass
-class People:
+class LoadClients:
     """What was accepted (number → id of the analysis, ids of refreshing jobs), and how requests were answered."""
 
     url: str

@@ -17,7 +17,7 @@ from tests.system.chaos import chaos_run
 )
 def test_kills_lose_nothing(scaled: bool, seconds: int, kills: int) -> None:
     done = chaos_run.run(seconds, kills, scaled=scaled)
-    print(done.told())
+    print(done.summary())
     assert done.wrong == []
     assert done.kills.total() >= kills * 0.6  # some met what was just starting again
     assert done.compared == done.analyses >= seconds / 12
