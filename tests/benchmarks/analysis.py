@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.jobs import executor
+from tasks.jobs import executor, queues
 from tasks.measures.well_known import DEFAULT_EXCLUDED
 from tasks.pipeline import start
 from tasks.settings import Settings, configure, read_settings
@@ -33,9 +33,11 @@ from tasks.storage.models.jobs import Job
 from tasks.storage.models.results import Pair
 from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Movement, RateObservation, Wallet
+from tasks.worker import HANDLERS
 from tests.benchmarks.pairs import MINTS, TRADED, _draw
 from tests.support import servers
 
+assert HANDLERS  # imported, so that every kind of job has its handler
 TRADES = 100
 END_AT, SPAN_S = 1_795_000_000, 30 * 86_400
 BASE58 = np.frombuffer(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", dtype=np.uint8)
@@ -101,6 +103,7 @@ def figures(count: int, trades: int, settings: Settings) -> dict[str, Any]:
     database.open_database(settings)
     database.migrate()
     configure(settings)
+    queues.open_queues(settings)
     told: list[str] = []
     listen(told)
     with database.session():

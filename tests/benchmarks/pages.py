@@ -25,7 +25,7 @@ from typing import Any
 import base58
 import numpy as np
 
-from tasks.jobs import executor
+from tasks.jobs import executor, queues
 from tasks.measures.well_known import DEFAULT_EXCLUDED
 from tasks.pipeline import start
 from tasks.settings import configure, read_settings
@@ -35,10 +35,12 @@ from tasks.storage.models.analyses import Analysis
 from tasks.storage.models.jobs import Job
 from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Movement, RateObservation, Wallet
+from tasks.worker import HANDLERS
 from tests.benchmarks.analysis import ADDRESS, END_AT, FIELDS, SIGNATURE, SPAN_S, store, words
 from tests.benchmarks.pairs import MINTS, TRADED, _draw
 from tests.support import servers
 
+assert HANDLERS  # imported, so that every kind of job has its handler
 WALLETS, GROUP, TRADES = 10_000, 5, 100
 SHARED = 45
 """How many of its 60 mints a wallet has from its group."""
@@ -54,6 +56,7 @@ def fill(folder: pathlib.Path, count: int = WALLETS) -> str:
     database.open_database(settings)
     database.migrate()
     configure(settings)
+    queues.open_queues(settings)
     with database.session():
         addresses = _fill_records(count)
         new = NewAnalysis(
