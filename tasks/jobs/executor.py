@@ -166,6 +166,8 @@ def _renew_forever() -> None:
     while not pause.wait(timing().renew_every_s):
         with _held_lock:
             held = list(_held.values())
+        if not held:
+            continue
         try:
             with database.session():
                 claims.renew(held)

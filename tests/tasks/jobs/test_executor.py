@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 from tasks.errors import NotFound
-from tasks.jobs import announce, claims, priority, process, queues, recovery, waiters
+from tasks.jobs import announce, claims, executor, priority, process, queues, recovery, waiters
 from tasks.jobs import states as jobs_states
 from tasks.jobs import submit as jobs_submit
 from tasks.settings import timing
 from tasks.storage import database
 from tasks.storage.models.jobs import Job, JobAnalysis, JobEvent
-from tests.conftest import both_databases
+from tests.conftest import both_databases, set_timing
 
 pytestmark = [pytest.mark.usefixtures("records")]
 
@@ -376,3 +376,16 @@ def test_of_very_many_jobs_the_rest_is_announced_by_a_worker() -> None:
 def test_submitting_nothing_makes_nothing() -> None:
     assert submit() == []
     assert Job.select().count() == 0
+
+
+def test_a_process_that_holds_no_job_renews_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle worker once opened a connection every few seconds for nothing."""
+    renewed = []
+    set_timing(monkeypatch, renew_every_s=0.01)
+    monkeypatch.setattr(executor, "_renewer", None)
+    monkeypatch.setattr(claims, "renew", lambda held: renewed.append(list(held)))
+    (job_id,) = submit("w")
+    executor.run(job_id)
+    renewed.clear()
+    time.sleep(0.2)
+    assert renewed == []
