@@ -43,7 +43,7 @@ run: $(INSTALLED) ## the same on the real chain (the public RPC endpoint, unless
 	@$(HONCHO) web pipeline enrichment
 
 # Many tests wait for processes, so more workers than cores are busy; tests/conftest.py orders them.
-test test-long: WORKERS ?= 4
+test test-long fuzz: WORKERS ?= 4
 test: $(INSTALLED_DEV) ## run the tests with 4 workers (WORKERS=0: in one process; DB=postgresql: the database tests on it)
 	$(BIN)/python -m pytest -n $(WORKERS) --durations 12 $(if $(DB),--database $(DB))
 
@@ -58,8 +58,10 @@ check: lint test test-long ## everything that CI checks
 bench: $(INSTALLED_DEV) ## measure, and print the figures
 	$(BIN)/python -m tests.benchmarks
 
-fuzz: $(INSTALLED_DEV) ## throw 110,000 hostile inputs at everything that reads, and print the figures
-	$(BIN)/python -m tests.system.fuzz
+fuzz: export HYPOTHESIS_PROFILE ?= fuzz
+fuzz: export CONTRACT_EXAMPLES ?= 200
+fuzz: $(INSTALLED_DEV) ## send tens of thousands of hostile inputs to everything that reads
+	$(BIN)/python -m pytest -n $(WORKERS) --durations 12 $(addprefix tests/webapp/,test_fuzz.py test_contract.py intake)
 
 chaos: $(INSTALLED_DEV) ## kill at random what runs, ten minutes on each of the two ways to run, and look whether anything was lost
 	$(BIN)/python -m tests.system.chaos

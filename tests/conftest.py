@@ -34,6 +34,7 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 settings.register_profile("default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("default"), max_examples=300)
+settings.register_profile("fuzz", settings.get_profile("default"), max_examples=3_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # One worker runs all tests of each of these: they share a running system. The browser tests have two, which they

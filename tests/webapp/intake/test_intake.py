@@ -463,26 +463,9 @@ def test_json_that_is_no_list_is_refused_whole(items):
 # Any input at all
 
 PIECES = st.sampled_from(
-    [A, B, C, A[:-1], A + "0", SIGNATURE, USDC, f"solscan.io/account/{D}", "desk", "7", "#", "address", "label"]
-    + [
-        ",",
-        ";",
-        "\t",
-        "|",
-        " ",
-        '"',
-        '""',
-        "\n",
-        "\r",
-        "\r\n",
-        "\u2028",
-        "\x00",
-        "\ud800",
-        "\u200b",
-        "А",
-        "=1+1",
-        "\x85",
-    ]
+    [A, B, C, A[:-1], A + "0", SIGNATURE, USDC, f"solscan.io/account/{D}", "desk", "7", "#", "address", "label", "А"]
+    + ["wallet address;name", ",", ";", "\t", "|", " ", '"', '""', "'", "\n", "\r", "\r\n", "\u2028", "\x00", "\ud800"]
+    + ["\u200b", "\u202e", "=1+1", "\x85", "\x1a", "\ufeff", "e\u0301" * 50, "[", "]", "{", "}", '["', '":']
 )
 TEXTS = st.lists(PIECES | st.text(max_size=3), max_size=40).map("".join)
 
