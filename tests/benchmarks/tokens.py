@@ -49,7 +49,7 @@ def market(count: int, *faults: str) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.benchmarks.market", str(count), str(port), *faults]
     process = subprocess.Popen(command, cwd=servers.ROOT)
     try:
-        servers.wait_for_port(port, 60)
+        servers.wait_for_port(port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -22,8 +22,8 @@ from playwright.sync_api import Error, Locator, Page, expect
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.sample_lists import sample_lists
 from tests.support import servers
+from tests.support.waiting import HANG_S, until
 
-WAIT_S = 300
 SLOW_MS = 400
 REPLACED_AT_MOST = 5
 ENOUGH = 6
@@ -63,14 +63,14 @@ class Place:
 def ask(url: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data is not None else {})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_S) as answer:
         return json.load(answer)
 
 
 def send(url: str) -> None:
     """Press a button that needs no field."""
     request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
-    urllib.request.urlopen(request).close()
+    urllib.request.urlopen(request, timeout=HANG_S).close()
 
 
 def post(url: str, text: str, label: str) -> str:
@@ -80,19 +80,12 @@ def post(url: str, text: str, label: str) -> str:
     return f"{url}/analyses/{ask(f'{url}/analyses', {'wallets': wallets, 'label': label})['id']}"
 
 
-def wait(done: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-        time.sleep(0.2)
-
-
 def wait_for(page: str, *states: str) -> None:
-    wait(lambda: ask(f"{page}.json")["state"] in states, f"{page} to be {states}")
+    until(lambda: ask(f"{page}.json")["state"] in states, f"{page} to be {states}")
 
 
 def wait_for_tokens(page: str) -> None:
-    wait(lambda: not ask(f"{page}/enrichment.json")["pending"], f"the tokens of {page}")
+    until(lambda: not ask(f"{page}/enrichment.json")["pending"], f"the tokens of {page}")
 
 
 # Making the site
@@ -159,7 +152,7 @@ def _make_frozen(site: Site, frozen: servers.Program) -> None:
     send(f"{cancelled}/cancel")
     running = post(url, "\n".join(lines), "Launch cohort")
     wait_for(running, "provisional")
-    wait(lambda: ask(f"{running}/pairs.json")["total"] >= ENOUGH, "a provisional result")
+    until(lambda: ask(f"{running}/pairs.json")["total"] >= ENOUGH, "a provisional result")
     frozen.kill("pipeline")
     chain.set_faults(latency_ms=0)
     assert ask(f"{running}.json")["state"] == "provisional", "it was frozen too late"
@@ -179,7 +172,7 @@ def _job(url: str, analysis: str) -> str:
 
 def _vary_tokens(frozen: servers.Program) -> None:
     """Have tokens of every status beside those that are awaited; nothing but the enrichment could write them."""
-    with contextlib.closing(sqlite3.connect(frozen.folder / "walletkin.db", timeout=10)) as connection:
+    with contextlib.closing(sqlite3.connect(frozen.folder / "walletkin.db", timeout=HANG_S)) as connection:
         mints = [
             mint for (mint,) in connection.execute("SELECT mint FROM token ORDER BY wallets_seen DESC, mint LIMIT 8")
         ]

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import Scenario
 from tests.browser.catalogue import PLACES, Site, build_site, visit
-from tests.browser.conftest import SEED, chromium, demo_environ
+from tests.browser.conftest import HANG_MS, SEED, chromium, demo_environ
 from tests.support import servers
 
 TARGET = servers.ROOT / "var" / "pictures"
@@ -46,7 +46,7 @@ def take(browser: Browser, site: Site, size: str, names: list[str]) -> int:
         context = browser.new_context(viewport=SIZES[size], color_scheme="light", is_mobile=size == "phone")
         try:
             page = context.new_page()
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(HANG_MS)
             visit(page, site, place)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)

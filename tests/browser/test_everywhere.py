@@ -16,6 +16,7 @@ from playwright.sync_api import Page
 
 from tests.browser import conformance, screenshots
 from tests.browser.catalogue import PLACES, Place, Site, visit
+from tests.support.waiting import HANG_S
 
 pytestmark = pytest.mark.slow
 
@@ -158,7 +159,7 @@ def test_parts_that_htmx_asks_for_are_valid_too(site: Site, name: str, target: s
     if name == "pairs-next":
         address += f"?limit=5&after={_next(address)}"
     request = urllib.request.Request(address, headers={"HX-Request": "true", "HX-Target": target})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_S) as answer:
         text = answer.read().decode()
         # What a part refers to is in the page that it comes into.
         found = [one for one in conformance.problems(whole(text, around)) if not one.endswith("which is not there")]
@@ -167,7 +168,7 @@ def test_parts_that_htmx_asks_for_are_valid_too(site: Site, name: str, target: s
 
 
 def _next(address: str) -> str:
-    with urllib.request.urlopen(f"{address}.json?limit=5") as answer:
+    with urllib.request.urlopen(f"{address}.json?limit=5", timeout=HANG_S) as answer:
         return str(json.load(answer)["next"])
 
 

@@ -23,6 +23,10 @@ STANDING = """() => {
   const open = [...document.querySelectorAll("#pair-list details.pair-details[open]")];
   return { row: row.id, top: Math.round(row.getBoundingClientRect().top), open: open.map((one) => one.id) };
 }"""
+STANDS_AS = f"""(before) => {{
+  const now = ({STANDING})();
+  return now.row === before.row && `${{now.open}}` === `${{before.open}}` && Math.abs(now.top - before.top) <= 3;
+}}"""
 IN_SIGHT = """() => [...document.querySelectorAll("#pair-list > li.pair")].find((row) => {
   const { top, bottom } = row.getBoundingClientRect();
   return top > 200 && bottom < innerHeight - 200;
@@ -68,10 +72,7 @@ def far_down(page: Page, site: Site, place: str) -> dict[str, Any]:
 
 def stands_as(page: Page, before: dict[str, Any]) -> None:
     expect(page.locator(f"#{before['open'][0]} .evidence")).to_be_visible()
-    page.wait_for_timeout(300)
-    now = page.evaluate(STANDING)
-    assert (now["row"], now["open"]) == (before["row"], before["open"])
-    assert abs(now["top"] - before["top"]) <= 3
+    page.wait_for_function(STANDS_AS, arg=before)
 
 
 @pytest.mark.parametrize("place", ["partial", "pairs"])
@@ -99,8 +100,7 @@ def test_below_the_list_a_reload_stays_there_too(quiet: Page, site: Site) -> Non
     top = "document.querySelector('#wallets').getBoundingClientRect().top"
     before = quiet.evaluate(top)
     quiet.reload()
-    quiet.wait_for_timeout(400)
-    assert abs(quiet.evaluate(top) - before) <= 3
+    quiet.wait_for_function(f"(before) => Math.abs({top} - before) <= 3", arg=before)
 
 
 def test_a_filter_does_not_make_the_result_page_endless(quiet: Page, site: Site) -> None:

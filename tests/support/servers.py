@@ -12,8 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +19,8 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+
+from tests.support.waiting import HANG_S, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(sys.executable).parent
@@ -58,7 +58,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(self.ENDED_BY)
-            self.process.wait(20)
+            self.process.wait(HANG_S)
             self.process = None
 
 
@@ -93,7 +93,7 @@ class PostgresServer(Server):
 
     def start(self) -> None:
         self.launch()
-        _wait_for_postgres(self.url)
+        until(lambda: _takes_connections(self.url), "PostgreSQL to take connections")
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -103,8 +103,8 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
         for one in reversed(family):
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(family[:-1], timeout=10)
-    process.wait(15)
+        psutil.wait_procs(family[:-1], timeout=HANG_S)
+    process.wait(HANG_S)
 
 
 @contextlib.contextmanager
@@ -139,17 +139,12 @@ def postgres() -> Iterator[str]:
         yield server.url
 
 
-def _wait_for_postgres(url: str, seconds: float = 30) -> None:
-    """Wait until the server takes connections: it listens before it does."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            psycopg.connect(url).close()
-            return
-        except psycopg.OperationalError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+def _takes_connections(url: str) -> bool:
+    """Tell whether a PostgreSQL server is up: it listens before it takes connections."""
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(url).close()
+        return True
+    return False
 
 
 DURABLE_REDIS = ("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
@@ -199,14 +194,15 @@ def redis() -> Iterator[str]:
         yield server.url
 
 
-def wait_for_port(port: int, seconds: float = 20) -> None:
+def wait_for_port(port: int) -> None:
     """Wait until something listens on a port of this machine."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port}")
+    until(lambda: _listens(port), f"port {port} to be listened on")
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=HANG_S):
+        return True
+    return False
 
 
 def demo_environ(chain_url: str, seed: int) -> dict[str, str]:
@@ -261,12 +257,16 @@ class Program:
         return process
 
     def wait_until_ready(self) -> None:
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{self.url}/healthz"):
-                return
-            time.sleep(0.05)
-        raise TimeoutError(f"the web process did not start: {self.log('web')}")
+        try:
+            until(self._is_healthy, "the web process to answer")
+        except TimeoutError as error:
+            error.add_note(self.log("web"))
+            raise
+
+    def _is_healthy(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=HANG_S):
+            return True
+        return False
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -276,7 +276,7 @@ class Program:
         process = self.processes.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        process.wait(15)
+        process.wait(HANG_S)
 
     def stop(self) -> None:
         for name in list(self.processes):

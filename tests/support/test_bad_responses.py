@@ -13,6 +13,7 @@ import requests
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import market_scenario
 from tests.support.bad_responses import PRICES, misquote
+from tests.support.waiting import HANG_S
 
 LITERALS = {"nan": b"NaN", "infinite": b"Infinity", "huge": b"1" + b"0" * 400}
 
@@ -24,7 +25,7 @@ def market() -> Iterator[Simulator]:
 
 
 def _get(market: Simulator, path: str) -> bytes:
-    return requests.get(market.url + path, timeout=60).content
+    return requests.get(market.url + path, timeout=HANG_S).content
 
 
 def _entries(market: Simulator, mint: str) -> Any:
@@ -61,5 +62,5 @@ def test_a_rejected_mint_fails_the_whole_request(market: Simulator) -> None:
     rejected, other = _mints(market)[:2]
     misquote(market, {}, rejected)
     for path in ("/tokens/v1/solana/", "/tokens/v2/search?query="):
-        assert requests.get(f"{market.url}{path}{other},{rejected}", timeout=60).status_code == 400
-        assert requests.get(market.url + path + other, timeout=60).status_code == 200
+        assert requests.get(f"{market.url}{path}{other},{rejected}", timeout=HANG_S).status_code == 400
+        assert requests.get(market.url + path + other, timeout=HANG_S).status_code == 200

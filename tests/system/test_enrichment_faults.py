@@ -12,7 +12,7 @@ import random
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -33,6 +33,7 @@ from tests.support import servers
 from tests.support.bad_responses import misquote
 from tests.support.expected_listings import expected_listing
 from tests.support.servers import Program
+from tests.support.waiting import HANG_S, until
 
 SCHEDULE = "huey.schedule.walletkin_enrichment"
 MARKET_LIMIT = 5.0  # a second, strictly: above it the made-up market answers 429
@@ -108,14 +109,6 @@ def ask_for(mints: list[str]) -> tuple[Analysis, str]:
     return analysis, job_id
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"still not after {seconds:.0f} s: {what}")
-        time.sleep(0.1)
-
-
 def has_ended(job_id: str) -> bool:
     return Job.get_by_id(job_id).state not in ("queued", "running")
 
@@ -156,7 +149,7 @@ def test_a_worker_killed_repeatedly_loses_no_mint_and_requests_none_too_often(se
             time.sleep(rnd.uniform(0.8, 2.4))
             services.kill()
             services.start()
-        wait_for(lambda: has_ended(job_id), 120, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         check_all(market, mints)
         stats = market.stats()
         assert max(stats["largest_mint_count"].values()) <= kills + 1
@@ -171,7 +164,7 @@ def go_through(services: Services, trouble: dict[str, object], seconds: float) -
         services.start()
         time.sleep(seconds)
         market.set_faults(**{name: 0 for name in trouble if name.endswith("_fraction")})
-        wait_for(lambda: has_ended(job_id), 150, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         check_all(market, mints)
 
 
@@ -205,7 +198,7 @@ def test_nonsense_in_an_answer_harms_only_what_it_is_about(services: Services) -
         misquote(market, dict(zip(both[10:], kinds, strict=False)), rejected=both[40])
         _, job_id = ask_for(mints)
         services.start()
-        wait_for(lambda: has_ended(job_id), 90, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         bad = {*both[10 : 10 + len(kinds)], both[40]}
         check_all(market, [mint for mint in mints if mint not in bad])
         for row in Token.select().where(Token.mint.in_(bad)):
@@ -223,7 +216,7 @@ def test_the_pair_of_another_chain_gives_no_price(services: Services) -> None:
         misquote(market, {elsewhere: "other_chain"})
         _, job_id = ask_for(mints)
         services.start()
-        wait_for(lambda: has_ended(job_id), 60, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         check_all(market, [mint for mint in mints if mint != elsewhere])
         assert Token.get(Token.mint == elsewhere).price_source == "jupiter"
 
@@ -242,7 +235,7 @@ def test_redis_away_for_ten_seconds_and_emptied_in_the_middle_loses_nothing(serv
         services.redis.stop()
         time.sleep(10)
         services.redis.start()
-        wait_for(lambda: has_ended(job_id), 150, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         check_all(market, mints)
         assert "429" not in market.stats()["statuses"]
 
@@ -255,10 +248,10 @@ def test_a_clock_that_is_set_anew_stops_nothing(services: Services, hours: int) 
         mints = register(market, 750)
         _, job_id = ask_for(mints)
         services.start()
-        wait_for(lambda: Job.get_by_id(job_id).done > 100, 60, "it has begun")
+        until(lambda: Job.get_by_id(job_id).done > 100, "the first tokens")
         shift_against_others(services, -hours * 3600)
         market.set_faults(fail_fraction=0.0)
-        wait_for(lambda: has_ended(job_id), 150, "the job has an end")
+        until(lambda: has_ended(job_id), "the end of the job")
         check_all(market, mints)
 
 
@@ -288,5 +281,5 @@ def shift_all_times(services: Services, seconds: int) -> None:
         for message, at in client.zrange(SCHEDULE, 0, -1, withscores=True):
             client.zadd(SCHEDULE, {message: at + seconds})
         return
-    with contextlib.closing(sqlite3.connect(services.running.folder / "queue.db", timeout=15)) as queue, queue:
+    with contextlib.closing(sqlite3.connect(services.running.folder / "queue.db", timeout=HANG_S)) as queue, queue:
         queue.execute("UPDATE schedule SET timestamp = timestamp + ?", (seconds,))

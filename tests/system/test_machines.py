@@ -17,6 +17,7 @@ import pytest
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import plain_scenario
 from tests.support import servers
+from tests.support.waiting import HANG_S
 
 WALLETS, TRANSACTIONS = 6, 60
 
@@ -38,16 +39,16 @@ class Browser:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept, "Content-Type": "application/json"}
         try:
-            with self._opener.open(urllib.request.Request(url, data, headers), timeout=30) as answer:
+            with self._opener.open(urllib.request.Request(url, data, headers), timeout=HANG_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
 
 
-def ask_until(url: str, good: int, seconds: float = 60) -> str:
+def ask_until(url: str, good: int) -> str:
     """Ask until the answer has the status hoped for; nothing else than "not just now" may come before."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + HANG_S
     while True:
         try:
             status, text = Browser().ask(url)
@@ -60,8 +61,8 @@ def ask_until(url: str, good: int, seconds: float = 60) -> str:
         time.sleep(0.2)
 
 
-def complete(page: str, seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
+def complete(page: str) -> Any:
+    end = time.monotonic() + HANG_S
     while (analysis := json.loads(ask_until(f"{page}.json", 200)))["state"] not in ("complete", "failed", "cancelled"):
         assert time.monotonic() < end, analysis["state"]
         time.sleep(0.1)
@@ -78,7 +79,7 @@ def start(url: str, chain: Simulator) -> str:
 def environ(chain: Simulator, **more: str) -> dict[str, str]:
     """What any installation has: where the chain is. What joins a machine to others comes in `more`."""
     given = {f"WALLETKIN_{name}": value for name, value in more.items()}
-    return {**servers.demo_environ(chain.url, 7), "WALLETKIN_SYNC_TTL_S": "0", **given}
+    return {**servers.demo_environ(chain.url, 7), "WALLETKIN_SYNC_TTL_S": "0", "WALLETKIN_TIMING": "fast", **given}
 
 
 def test_a_second_machine_joins_by_two_settings(chain: Simulator, tmp_path: pathlib.Path, redis_url: str) -> None:
@@ -108,7 +109,7 @@ def check_cookies(one: str, other: str, chain: Simulator) -> None:
     token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
     text = "\n".join(chain.world.addresses[:2])
     form = urllib.parse.urlencode({"csrf_token": token, "addresses": text, "label": "of mine"}).encode()
-    with browser._opener.open(urllib.request.Request(f"{other}/analyses", form), timeout=30) as answer:
+    with browser._opener.open(urllib.request.Request(f"{other}/analyses", form), timeout=HANG_S) as answer:
         assert "/analyses/" in answer.url
     key = answer.url.rpartition("/")[2]
     assert key in browser.ask(f"{one}/", accept="text/html")[1]
@@ -147,4 +148,4 @@ def test_what_is_asked_for_while_redis_is_away_is_done_when_it_is_back(
         key = start(running.url, chain)
         assert Browser().ask(f"{running.url}/analyses/{key}.json")[0] == 200
         redis.start()
-        assert complete(f"{running.url}/analyses/{key}", 150)["state"] == "complete"
+        assert complete(f"{running.url}/analyses/{key}")["state"] == "complete"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import pathlib
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import plain_scenario
 from tests.support import servers
+from tests.support.waiting import HANG_S, until
 
 WALLETS = 4
 API_KEY = "an-api-key-123456"
@@ -52,18 +52,11 @@ def ask(url: str, body: object | None = None, accept: str = "application/json") 
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", "Accept": accept})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_S) as answer:
             return answer.status, answer.read().decode(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode(), error.headers
-
-
-def wait(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.2)
 
 
 def ready(running: servers.Program) -> dict[str, Any]:
@@ -71,13 +64,13 @@ def ready(running: servers.Program) -> dict[str, Any]:
 
 
 def test_what_real_processes_tell_of_themselves(running: servers.Program, chain: Simulator) -> None:
-    wait(lambda: ready(running)["status"] == "ok", "both workers to be heard of")
+    until(lambda: ready(running)["status"] == "ok", "both workers to be heard of")
     wallets = [{"address": address} for address in [*chain.world.addresses[:WALLETS], "1" * 32]]
     status, text, headers = ask(f"{running.url}/analyses", {"wallets": wallets})
     assert status == 202
     key = json.loads(text)["id"]
     page = f"{running.url}/analyses/{key}"
-    wait(lambda: json.loads(ask(f"{page}.json")[1])["state"] == "complete", "the analysis")
+    until(lambda: json.loads(ask(f"{page}.json")[1])["state"] == "complete", "the analysis")
     assert ask(f"{running.url}/analyses/{'0' * 32}")[0] == 404
 
     status, metrics, _ = ask(f"{running.url}/metrics")
@@ -87,12 +80,12 @@ def test_what_real_processes_tell_of_themselves(running: servers.Program, chain:
         assert f'walletkin_processes{{role="{role}"}} 1.0' in metrics
 
     running.kill("pipeline", 15)
-    wait(lambda: not ready(running)["checks"]["pipeline"], "the end of a worker to be known", 20)
+    until(lambda: not ready(running)["checks"]["pipeline"], "the end of a worker to be known")
     assert ask(f"{running.url}/readyz")[0] == 503
     # What the worker had counted it has written down at its end.
     assert 'walletkin_source_calls_total{outcome="answered",source="solana"}' in ask(f"{running.url}/metrics")[1]
     running.start("pipeline")
-    wait(lambda: ready(running)["status"] == "ok", "the new worker")
+    until(lambda: ready(running)["status"] == "ok", "the new worker")
 
     running.stop()
     lines = {name: [json.loads(line) for line in running.log(name).splitlines()] for name in NAMES}
@@ -122,14 +115,14 @@ def test_an_analysis_that_was_running_at_the_backup_is_completed_after_the_resto
     chain.set_faults(latency_ms=1_500)
     with servers.program(before, environ, ("web", "pipeline")) as first:
         key = json.loads(ask(f"{first.url}/analyses", {"wallets": wallets})[1])["id"]
-        wait(lambda: json.loads(ask(f"{first.url}/activity.json?state=running")[1])["jobs"] != [], "a job to begin")
+        until(lambda: json.loads(ask(f"{first.url}/activity.json?state=running")[1])["jobs"] != [], "a job to begin")
         command = ["walletkin", "backup", str(after / "walletkin.db")]
-        subprocess.run(command, cwd=servers.ROOT, env=first.environ, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=servers.ROOT, env=first.environ, check=True, capture_output=True, timeout=HANG_S)
         assert json.loads(ask(f"{first.url}/analyses/{key}.json")[1])["state"] == "syncing"
         first.stop()
     chain.set_faults(latency_ms=0)
     with servers.program(after, environ, ("web", "pipeline")) as second:
         page = f"{second.url}/analyses/{key}.json"
-        wait(lambda: json.loads(ask(page)[1])["state"] == "complete", "the analysis", 90)
+        until(lambda: json.loads(ask(page)[1])["state"] == "complete", "the analysis")
         analysis = json.loads(ask(page)[1])
     assert [wallet["state"] for wallet in analysis["wallets"]] == ["synced"] * WALLETS

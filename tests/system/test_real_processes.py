@@ -14,6 +14,7 @@ import pytest
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import plain_scenario
 from tests.support import servers
+from tests.support.waiting import HANG_S, until
 
 WALLETS, TRANSACTIONS = 8, 300
 
@@ -27,7 +28,7 @@ def chain() -> Iterator[Simulator]:
 def ask(url: str, body: object | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_S) as answer:
         return json.load(answer)
 
 
@@ -36,14 +37,10 @@ def post(running: servers.Program, chain: Simulator) -> str:
     return f"{running.url}/analyses/{ask(f'{running.url}/analyses', {'wallets': wallets})['id']}"
 
 
-def wait(page: str, seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        analysis = ask(f"{page}.json")
-        if analysis["state"] in ("complete", "failed", "cancelled"):
-            return analysis
-        time.sleep(0.2)
-    raise TimeoutError(f"still {analysis['state']} after {seconds} s")
+def wait(page: str) -> Any:
+    """Wait for the end of an analysis; return what it says then."""
+    until(lambda: ask(f"{page}.json")["state"] in ("complete", "failed", "cancelled"), "the end of the analysis")
+    return ask(f"{page}.json")
 
 
 def evidence(page: str, chain: Simulator) -> Any:
@@ -56,7 +53,7 @@ def evidence(page: str, chain: Simulator) -> Any:
 
 
 def environ(chain: Simulator, **more: str) -> dict[str, str]:
-    values = {"SOLANA_RPC_URL": chain.url, "RPC_REQUESTS_PER_S": "100000", "SYNC_TTL_S": "0"} | more
+    values = {"SOLANA_RPC_URL": chain.url, "RPC_REQUESTS_PER_S": "100000", "SYNC_TTL_S": "0", "TIMING": "fast"} | more
     return {f"WALLETKIN_{name}": value for name, value in values.items()}
 
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 from peewee import OperationalError
@@ -16,13 +15,14 @@ from peewee import OperationalError
 from tasks import settings
 from tests.support import servers
 from tests.support.servers import ROOT
+from tests.support.waiting import HANG_S, until
 
 
 def walletkin(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tasks.cli", *arguments]
     given = {f"WALLETKIN_{name}": value for name, value in environ.items()}
     path = {"PATH": os.environ["PATH"]}
-    return subprocess.run(command, cwd=ROOT, env=path | given, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=path | given, capture_output=True, text=True, timeout=HANG_S)
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -138,10 +138,8 @@ def catches_sigterm(pid: int) -> bool:
 def test_a_worker_stops_without_an_error_on_sigterm(tmp_path: pathlib.Path) -> None:
     running = servers.Program(tmp_path, {})
     process = running.start("pipeline")
-    end = time.monotonic() + 60
-    while not catches_sigterm(process.pid):  # until then the signal itself would end it
-        assert time.monotonic() < end, running.log("pipeline")
-        time.sleep(0.05)
+    # Until then the signal itself would end it.
+    until(lambda: catches_sigterm(process.pid), "the worker to catch SIGTERM")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(HANG_S) == 0
     assert "Traceback" not in running.log("pipeline")

@@ -12,8 +12,9 @@ from typing import Any
 
 import requests
 
+from tests.support.waiting import HANG_S
+
 AGAIN_S = 0.3
-PATIENCE_S = 30
 AWAY = "no answer"
 """How a request is counted that met a dead process."""
 
@@ -37,11 +38,11 @@ class LoadClients:
         if not hasattr(self._lines, "session"):
             self._lines.session = requests.Session()
         try:
-            answer = self._lines.session.request(method, self.url + path, timeout=PATIENCE_S, **more)
+            answer = self._lines.session.request(method, self.url + path, timeout=HANG_S, **more)
         except requests.RequestException as error:
             self.answers[AWAY] += 1
             if isinstance(error, requests.Timeout):
-                self.strange.append(f"{method} {path[:10]}: no answer within {PATIENCE_S} s")
+                self.strange.append(f"{method} {path[:10]}: no answer within {HANG_S:.0f} s")
             return None
         self.answers[str(answer.status_code)] += 1
         if answer.status_code >= 500 and answer.status_code != 503:

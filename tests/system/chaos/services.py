@@ -6,7 +6,6 @@ import contextlib
 import pathlib
 import random
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import psycopg
 
 from tests.support import servers
+from tests.support.waiting import HANG_S
 from tests.system.chaos.supervisor import Supervisor, Unit, store_unit, unit
 
 WORKERS = ("pipeline1", "pipeline2", "enrichment1", "enrichment2")
@@ -33,7 +33,7 @@ class System:
         if not self.database_url.startswith("sqlite"):
             with psycopg.connect(self.database_url) as server:
                 return server.execute(sql).fetchall()
-        with contextlib.closing(sqlite3.connect(self.database_url.removeprefix("sqlite:///"), timeout=15)) as file:
+        with contextlib.closing(sqlite3.connect(self.database_url.removeprefix("sqlite:///"), timeout=HANG_S)) as file:
             return file.execute(sql).fetchall()
 
     def logged(self) -> str:
@@ -46,7 +46,12 @@ def system(folder: pathlib.Path, chain_url: str, chance: random.Random, *, scale
     folder.mkdir()
     with contextlib.ExitStack() as stack:
         stores: list[Unit] = []
-        environ = {**servers.demo_environ(chain_url, 7), "WALLETKIN_SYNC_TTL_S": "0", "WALLETKIN_WORKERS": "2"}
+        environ = {
+            **servers.demo_environ(chain_url, 7),
+            "WALLETKIN_SYNC_TTL_S": "0",
+            "WALLETKIN_WORKERS": "2",
+            "WALLETKIN_TIMING": "fast",
+        }
         environ["WALLETKIN_DATABASE_URL"] = f"sqlite:///{folder}/walletkin.db"
         if scaled:
             postgres = stack.enter_context(servers.postgres_server(durable=True))
@@ -57,14 +62,5 @@ def system(folder: pathlib.Path, chain_url: str, chance: random.Random, *, scale
         units = [unit("web", servers.web_command(program.port), folder, program.environ)]
         units += [unit(name, ["walletkin", "worker", name[:-1]], folder, program.environ) for name in WORKERS]
         supervisor = stack.enter_context(Supervisor([*stores, *units], chance).running())
-        _wait_for(program)
+        program.wait_until_ready()
         yield System(program.url, folder, supervisor, environ["WALLETKIN_DATABASE_URL"])
-
-
-def _wait_for(program: servers.Program) -> None:
-    for _ in range(3):
-        with contextlib.suppress(TimeoutError):
-            program.wait_until_ready()
-            return
-        time.sleep(1)
-    raise TimeoutError(program.log("web"))

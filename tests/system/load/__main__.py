@@ -24,6 +24,7 @@ import requests
 from tasks.simulator.world.scenario import plain_scenario
 from tasks.simulator.world.world import build_world
 from tests.support import servers
+from tests.support.waiting import HANG_S
 from tests.system.chaos.supervisor import Supervisor, unit
 from tests.system.load import browsers
 
@@ -57,7 +58,7 @@ def program(folder: pathlib.Path, *, scaled: bool) -> Iterator[tuple[servers.Pro
         units.append(unit("chain", with_world, folder, running.environ))
         stack.enter_context(Supervisor(units, random.Random(1)).running())
         running.wait_until_ready()
-        servers.wait_for_port(int(chain.rpartition(":")[2]), 60)
+        servers.wait_for_port(int(chain.rpartition(":")[2]))
         yield running, list(build_world(scenario).addresses)
 
 
@@ -66,14 +67,14 @@ def start_analyses(url: str, addresses: list[str]) -> list[str]:
     keys = []
     for number in range(ANALYSES):
         mine = addresses[number * WALLETS : (number + 1) * WALLETS]
-        answer = requests.post(f"{url}/analyses", json={"wallets": [{"address": one} for one in mine]}, timeout=30)
+        answer = requests.post(f"{url}/analyses", json={"wallets": [{"address": one} for one in mine]}, timeout=HANG_S)
         answer.raise_for_status()
         keys.append(str(answer.json()["id"]))
     return keys
 
 
 def running_analyses(url: str, keys: list[str]) -> int:
-    states = [requests.get(f"{url}/analyses/{key}.json", timeout=30).json()["state"] for key in keys]
+    states = [requests.get(f"{url}/analyses/{key}.json", timeout=HANG_S).json()["state"] for key in keys]
     return sum(state not in ("complete", "failed", "cancelled") for state in states)
 
 

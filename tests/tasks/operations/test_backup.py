@@ -28,6 +28,7 @@ from tasks.storage.models.operations import SigningKey
 from tests.conftest import use_base
 from tests.support import servers
 from tests.support.servers import ROOT
+from tests.support.waiting import HANG_S
 from tests.tasks.conftest import settle
 from webapp import create_app
 
@@ -93,7 +94,7 @@ def test_a_copy_made_while_others_write_is_of_one_moment(filled: object, tmp_pat
 
     def write() -> None:
         try:
-            with closing(sqlite3.connect(path, timeout=15, isolation_level=None)) as file:
+            with closing(sqlite3.connect(path, timeout=HANG_S, isolation_level=None)) as file:
                 number = 0
                 while not stop.is_set():
                     number += 1
@@ -107,12 +108,12 @@ def test_a_copy_made_while_others_write_is_of_one_moment(filled: object, tmp_pat
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert begun.wait(30)
+    assert begun.wait(HANG_S)
     copies = [tmp_path / f"copy {number}.db" for number in range(5)]
     for copy in copies:
         backup.back_up(copy)
         begun.clear()
-        assert begun.wait(30), faults  # on a busy machine too, something is written between two copies
+        assert begun.wait(HANG_S), faults  # on a busy machine too, something is written between two copies
     stop.set()
     writer.join()
     assert faults == []
@@ -132,7 +133,7 @@ def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     given = {f"WALLETKIN_{name}": value for name, value in environ.items()}
     run = [sys.executable, "-m", "tasks.cli", *arguments]
     env = {"PATH": os.environ["PATH"], **given}
-    return subprocess.run(run, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(run, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_the_command_says_what_it_did_and_what_is_in_its_way(tmp_path: pathlib.Path) -> None:

@@ -29,6 +29,7 @@ from tasks.storage.models.tokens import Token
 from tasks.storage.models.wallets import Wallet
 from tests.conftest import use_base
 from tests.support.servers import ROOT
+from tests.support.waiting import HANG_S
 
 ROWS = 7
 
@@ -188,10 +189,10 @@ def test_the_command_says_what_it_copied_and_refuses_in_one_line(source: pathlib
     command = [sys.executable, "-m", "tasks.cli", "copy-data", str(source)]
     environ = {"PATH": os.environ["PATH"], "WALLETKIN_DATABASE_URL": target.database_url}
     environ["WALLETKIN_DATA_DIR"] = str(target.data_dir)
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert "wallet" in done.stdout
-    again = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    again = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=HANG_S)
     assert again.returncode == 2
     assert again.stderr.splitlines() == [
         "walletkin: The database at WALLETKIN_DATABASE_URL is not empty (table wallet); copy into a new one."

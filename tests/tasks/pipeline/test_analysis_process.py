@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +40,7 @@ from tests.support.synced import (
     sync,
     trade_at_random,
 )
+from tests.support.waiting import HANG_S
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -253,9 +253,6 @@ def test_the_child_ends_when_its_parent_is_gone(in_child: Callable[[], None]) ->
     assert process.stdout is not None
     pickle.dump((current(), order), process.stdin)
     process.stdin.close()
-    end = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
-    assert process.returncode == 1
+    assert process.wait(HANG_S) == 1
     assert b"peak_mb" not in process.stdout.read()
     process.stdout.close()

@@ -13,6 +13,7 @@ from tasks.simulator.faults import Faults
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.scenario import Scenario
 from tasks.simulator.world.world import World, build_world
+from tests.support.waiting import HANG_S
 
 END_AT = 1_795_000_000
 SMALL = Scenario(independents=12, transactions_per_wallet=40, long_history=1_300, end_at=END_AT)
@@ -45,7 +46,7 @@ def post(simulator: Simulator) -> Iterator[Callable[[Any], requests.Response]]:
 
         def send(content: Any) -> requests.Response:
             data = content if isinstance(content, bytes) else json.dumps(content)
-            return session.post(simulator.url + "/", data=data, timeout=10)
+            return session.post(simulator.url + "/", data=data, timeout=HANG_S)
 
         yield send
 

@@ -14,6 +14,7 @@ from tasks.simulator.world.scenario import market_scenario
 from tasks.simulator.world.tokens import QUOTES, USDC_MINT, USDT_MINT, WSOL_MINT
 from tasks.simulator.world.world import build_world
 from tests.support.expected_listings import expected_listing
+from tests.support.waiting import HANG_S
 
 TRUSTED = (WSOL_MINT, USDC_MINT, USDT_MINT)
 Found = tuple[str, str, str, float | None, str | None]
@@ -56,10 +57,10 @@ def _from_pairs(mint: str, pairs: list[dict[str, Any]]) -> Found | None:
 def _read_everything(simulator: Simulator, mints: list[str]) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for pack in _packs(mints, 30):
-        pairs = requests.get(f"{simulator.url}/tokens/v1/solana/{pack}", timeout=10).json()
+        pairs = requests.get(f"{simulator.url}/tokens/v1/solana/{pack}", timeout=HANG_S).json()
         found |= {mint: read for mint in pack.split(",") if (read := _from_pairs(mint, pairs))}
     for pack in _packs([mint for mint in mints if mint not in found or found[mint][3] is None], 100):
-        for entry in requests.get(f"{simulator.url}/tokens/v2/search?query={pack}", timeout=10).json():
+        for entry in requests.get(f"{simulator.url}/tokens/v2/search?query={pack}", timeout=HANG_S).json():
             price = entry.get("usdPrice")
             source = None if price is None else "jupiter"
             found[entry["id"]] = ("resolved", entry["name"], entry["symbol"], price, source)

@@ -12,10 +12,11 @@ import requests
 
 from tasks.simulator.server import Simulator
 from tasks.simulator.world.tokens import QUOTES, USDC_MINT, WSOL_MINT, Token, sol_usd
+from tests.support.waiting import HANG_S
 
 
 def _get(simulator: Simulator, path: str) -> Any:
-    return requests.get(simulator.url + path, timeout=5).json()
+    return requests.get(simulator.url + path, timeout=HANG_S).json()
 
 
 def _tokens(simulator: Simulator, listing: str | None = None) -> list[Token]:
@@ -112,15 +113,15 @@ def test_sol_and_dollars_have_prices(simulator: Simulator) -> None:
 )
 def test_more_than_the_documented_number_is_refused(simulator: Simulator, path: str, most: int) -> None:
     mints = [token.mint for token in _tokens(simulator)]
-    assert requests.get(simulator.url + path + ",".join(mints[:most]), timeout=5).status_code == 200
-    assert requests.get(simulator.url + path + ",".join(mints[: most + 1]), timeout=5).status_code == 400
+    assert requests.get(simulator.url + path + ",".join(mints[:most]), timeout=HANG_S).status_code == 200
+    assert requests.get(simulator.url + path + ",".join(mints[: most + 1]), timeout=HANG_S).status_code == 400
 
 
 def test_images_are_there(simulator: Simulator) -> None:
     pair = next(pair for pair in _pairs(simulator, *_tokens(simulator, "both")[:5]) if "info" in pair)
-    image = requests.get(pair["info"]["imageUrl"], timeout=5)
+    image = requests.get(pair["info"]["imageUrl"], timeout=HANG_S)
     assert image.headers["Content-Type"] == "image/svg+xml"
-    assert requests.get(f"{simulator.url}/logos/nothing.svg", timeout=5).status_code == 404
+    assert requests.get(f"{simulator.url}/logos/nothing.svg", timeout=HANG_S).status_code == 404
     hostile = simulator.world.catalogue.tokens[12]
     assert "<img" in hostile.name
-    assert "<b>" not in requests.get(f"{simulator.url}/logos/{hostile.mint}.svg", timeout=5).text
+    assert "<b>" not in requests.get(f"{simulator.url}/logos/{hostile.mint}.svg", timeout=HANG_S).text

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from tasks.simulator.faults import Faults
 from tasks.simulator.server import Simulator
 from tasks.simulator.state import Bucket, SimulatorState
 from tasks.simulator.world.wallets import failing_address
+from tests.support.waiting import HANG_S, until
 
 Call = Callable[..., Any]
 Post = Callable[[Any], requests.Response]
@@ -53,8 +53,8 @@ def test_a_fraction_fails_the_same_way_for_the_same_seed() -> None:
 def test_faults_hit_only_their_target(simulator: Simulator, post: Post) -> None:
     simulator.set_faults(target="dexscreener", fail_fraction=1.0)
     assert post(HEALTH).status_code == 200
-    assert requests.get(f"{simulator.url}/tokens/v1/solana/x", timeout=5).status_code == 503
-    assert requests.get(f"{simulator.url}/price/v3?ids=x", timeout=5).status_code == 200
+    assert requests.get(f"{simulator.url}/tokens/v1/solana/x", timeout=HANG_S).status_code == 503
+    assert requests.get(f"{simulator.url}/price/v3?ids=x", timeout=HANG_S).status_code == 200
 
 
 def test_a_bucket_refills_at_its_rate() -> None:
@@ -67,8 +67,8 @@ def test_a_bucket_refills_at_its_rate() -> None:
 def test_each_market_service_has_its_own_rate_limit(simulator: Simulator) -> None:
     simulator.set_faults(market_requests_per_s=0.001)
     for path in ("/tokens/v1/solana/x", "/price/v3?ids=x"):
-        assert requests.get(simulator.url + path, timeout=60).status_code == 200
-        refused = requests.get(simulator.url + path, timeout=60)
+        assert requests.get(simulator.url + path, timeout=HANG_S).status_code == 200
+        refused = requests.get(simulator.url + path, timeout=HANG_S)
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
 
 
@@ -154,8 +154,8 @@ def test_counts_tell_requests_calls_and_repeats(simulator: Simulator, post: Post
     signature = _any_signature(simulator)
     ask = {"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": [signature, V1]}
     post([ask, ask | {"id": 2}, HEALTH])
-    requests.get(f"{simulator.url}/tokens/v1/solana/a,b", timeout=5)
-    stats = requests.get(f"{simulator.url}/_stats", timeout=5).json()
+    requests.get(f"{simulator.url}/tokens/v1/solana/a,b", timeout=HANG_S)
+    stats = requests.get(f"{simulator.url}/_stats", timeout=HANG_S).json()
     assert stats["http"] == 2
     assert stats["services"] == {"rpc": 1, "dexscreener": 1}
     assert stats["methods"] == {"getTransaction": 2, "getHealth": 1}
@@ -164,7 +164,7 @@ def test_counts_tell_requests_calls_and_repeats(simulator: Simulator, post: Post
 
 def test_counts_tell_what_each_market_was_asked_and_how_often(simulator: Simulator) -> None:
     for path in ("/tokens/v1/solana/a,b", "/tokens/v1/solana/a", "/tokens/v2/search?query=a,c", "/price/v3?ids=c"):
-        requests.get(simulator.url + path, timeout=5)
+        requests.get(simulator.url + path, timeout=HANG_S)
     stats = simulator.stats()
     assert stats["mints_by_service"] == {"dexscreener": 3, "jupiter": 3}
     assert stats["largest_mint_count"] == {"dexscreener": 2, "jupiter": 2}
@@ -179,12 +179,12 @@ def test_a_market_is_slow_and_the_chain_is_not() -> None:
 
 
 def test_an_answer_is_held_back(simulator: Simulator) -> None:
-    simulator.set_faults(target="dexscreener", hang_s=2, hang_fraction=1.0)
+    simulator.set_faults(target="dexscreener", hang_s=100_000, hang_fraction=1.0)
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{simulator.url}/tokens/v1/solana/a", timeout=0.2)
-    assert simulator.stats()["mints_by_service"] == {"dexscreener": 1}
+    until(lambda: simulator.stats()["mints_by_service"] == {"dexscreener": 1}, "the request to be read")
     simulator.set_faults(hang_fraction=0.0)
-    assert requests.get(f"{simulator.url}/tokens/v1/solana/a", timeout=5).json() == []
+    assert requests.get(f"{simulator.url}/tokens/v1/solana/a", timeout=HANG_S).json() == []
 
 
 def test_stopping_does_not_wait_for_an_answer_that_is_held_back(simulator: Simulator) -> None:
@@ -193,21 +193,24 @@ def test_stopping_does_not_wait_for_an_answer_that_is_held_back(simulator: Simul
 
     def ask() -> None:
         try:
-            requests.get(f"{other.url}/tokens/v1/solana/a", timeout=60)
+            requests.get(f"{other.url}/tokens/v1/solana/a", timeout=HANG_S)
         except requests.ConnectionError as error:
             held.append(error)
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while not other.stats()["mints_by_service"]:
-        time.sleep(0.01)
+    until(lambda: other.stats()["mints_by_service"], "the request to be read")
     other.stop()
-    asking.join(30)
+    asking.join(HANG_S)
     assert len(held) == 1
 
 
+def connected(simulator: Simulator) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(simulator.url.rsplit(":", 1)[1])), timeout=HANG_S)
+
+
 def test_a_connection_is_kept_alive(simulator: Simulator) -> None:
-    with socket.create_connection(("127.0.0.1", int(simulator.url.rsplit(":", 1)[1])), timeout=5) as connection:
+    with connected(simulator) as connection:
         for _ in range(2):
             connection.sendall(b"GET /_stats HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
@@ -215,7 +218,9 @@ def test_a_connection_is_kept_alive(simulator: Simulator) -> None:
 
 def test_a_body_without_length_or_too_long_is_refused(simulator: Simulator) -> None:
     for length, status in ((b"", b"411"), (b"Content-Length: 99999999\r\n", b"413")):
-        with socket.create_connection(("127.0.0.1", int(simulator.url.rsplit(":", 1)[1])), timeout=5) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", int(simulator.url.rsplit(":", 1)[1])), timeout=HANG_S
+        ) as connection:
             connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n")
             assert connection.recv(65_536).split(b" ")[1] == status
 
@@ -226,10 +231,10 @@ def test_a_taken_port_is_an_error_and_stopping_ends_connections(simulator: Simul
         Simulator(simulator.world.scenario, port=port)
     other = Simulator(simulator.world.scenario).start()
     with requests.Session() as session:
-        assert session.get(f"{other.url}/_stats", timeout=5).status_code == 200
+        assert session.get(f"{other.url}/_stats", timeout=HANG_S).status_code == 200
         other.stop()
         with pytest.raises(requests.ConnectionError):
-            session.get(f"{other.url}/_stats", timeout=5)
+            session.get(f"{other.url}/_stats", timeout=HANG_S)
     other.stop()
 
 
@@ -241,6 +246,6 @@ def test_serving_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert requests.post(url, json=HEALTH, timeout=10).json()["result"] == "ok"
+        assert requests.post(url, json=HEALTH, timeout=HANG_S).json()["result"] == "ok"
         process.send_signal(number)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=HANG_S) == 0

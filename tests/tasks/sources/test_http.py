@@ -17,13 +17,14 @@ import pytest
 from tasks.errors import SourceError
 from tasks.sources.http import AnswerTooLarge, Http, HttpError, host_of, redact, retry_after_s
 from tests.support.scripted_service import KEY, Answer, ScriptedService
+from tests.support.waiting import HANG_S
 
 CAP = 100_000
 
 
 @pytest.fixture
 def http(service: ScriptedService) -> Iterator[Http]:
-    asking = Http("test", label="the test service", max_bytes=CAP, timeout=(1.0, 0.2))
+    asking = Http("test", label="the test service", max_bytes=CAP, timeout=(HANG_S, HANG_S))
     yield asking
     asking.close()
 
@@ -187,9 +188,11 @@ def test_it_recovers_after_a_fault(http: Http, service: ScriptedService) -> None
     assert http.get(service.url) == 1
 
 
-def test_it_times_out_without_an_answer(http: Http, service: ScriptedService) -> None:
+def test_it_times_out_without_an_answer() -> None:
+    impatient = Http("test", label="the test service", timeout=(HANG_S, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(SourceError) as caught:
-        http.get(f"http://127.0.0.1:{silent.getsockname()[1]}/?api-key={KEY}")
+        impatient.get(f"http://127.0.0.1:{silent.getsockname()[1]}/?api-key={KEY}")
+    impatient.close()
     assert not caught.value.permanent
     assert "did not answer in time" in str(caught.value)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import psycopg
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tasks.storage import sql
 from tasks.storage.database import socket_readable
 from tasks.storage.models.base import db
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.usefixtures("records"),
@@ -50,10 +50,8 @@ def test_a_connection_that_the_server_ended_is_not_handed_out(database_url: str)
 
 
 def wait_until_gone(other: psycopg.Connection[tuple[int]], pid: int) -> None:
-    end = time.monotonic() + 60
-    while other.execute("SELECT pid FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchall():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    found = "SELECT pid FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: not other.execute(found, (pid,)).fetchall(), "the end of the connection")
 
 
 def test_a_notice_alone_ends_no_connection(database_url: str) -> None:
@@ -64,10 +62,7 @@ def test_a_notice_alone_ends_no_connection(database_url: str) -> None:
     db.close()
     with psycopg.connect(database_url, autocommit=True) as other:
         other.execute("NOTIFY here")
-    end = time.monotonic() + 60
-    while not socket_readable(socket_number):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: socket_readable(socket_number), "the notice")
     db.connect()
     assert backend() == pid
 

@@ -15,6 +15,7 @@ from werkzeug.test import Client, TestResponse
 
 from tasks.settings import configure, current
 from tests.support.site import address
+from tests.support.waiting import HANG_S
 from webapp.middleware import load_shedding, micro_cache
 
 
@@ -30,7 +31,7 @@ class Inner:
             start_response("200 OK", [("Content-Type", "text/csv")])
             return self.parts()
         self.begun.release()
-        assert self.free.wait(30)
+        assert self.free.wait(HANG_S)
         start_response("200 OK", [("Content-Length", "4")])
         return [b"done"]
 
@@ -54,13 +55,13 @@ def ask_beside(gate: load_shedding.LoadShedder, count: int) -> tuple[list[thread
 
 def end(threads: list[threading.Thread]) -> None:
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG_S)
 
 
 def test_a_request_that_waits_too_long_gets_503_with_retry_after(inner: Inner) -> None:
     gate = load_shedding.LoadShedder(inner, slots=1, wait_s=0.05)
     threads, answers = ask_beside(gate, 1)
-    assert inner.begun.acquire(timeout=30)
+    assert inner.begun.acquire(timeout=HANG_S)
     refused = Client(gate).get("/analyses/x")
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0
@@ -73,20 +74,20 @@ def test_a_request_that_waits_too_long_gets_503_with_retry_after(inner: Inner) -
 
 
 def test_a_waiting_request_runs_when_a_slot_is_free(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=HANG_S)
     threads, answers = ask_beside(gate, 1 + load_shedding.WAITING)
-    assert inner.begun.acquire(timeout=30)
+    assert inner.begun.acquire(timeout=HANG_S)
     inner.free.set()
     end(threads)
     assert [answer.status_code for answer in answers] == [200] * (1 + load_shedding.WAITING)
 
 
 def test_with_too_many_waiting_the_next_is_refused_at_once(inner: Inner) -> None:
-    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=30)
+    gate = load_shedding.LoadShedder(inner, slots=1, wait_s=HANG_S)
     waiting = [gate._waiting.acquire(blocking=False) for _ in range(load_shedding.WAITING)]
     assert all(waiting)
     threads, _ = ask_beside(gate, 1)
-    assert inner.begun.acquire(timeout=30)
+    assert inner.begun.acquire(timeout=HANG_S)
     assert Client(gate).get("/x").status_code == 503
     inner.free.set()
     end(threads)

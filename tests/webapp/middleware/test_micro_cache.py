@@ -16,11 +16,29 @@ from tasks.pipeline import workflow
 from tasks.storage import analyses, database
 from tasks.storage.models.analyses import Analysis
 from tests.support.site import address, post_form, row, start
+from tests.support.waiting import HANG_S
 from webapp.middleware import micro_cache
 from webapp.pages import progress
 
 HTMX = {"HX-Request": "true", "HX-Target": "progress"}
 FAILED, WAITING = address("failed"), address("waiting")
+
+
+class Clock:
+    """A clock that stands still unless a test moves it: what is shared gets no older while the machine is busy."""
+
+    now = 1_000.0
+    perf_counter = staticmethod(time.perf_counter)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(micro_cache, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -107,29 +125,23 @@ def test_answers_are_cached_by_the_headers_that_they_depend_on(
     assert asked == ["analyses.progress"] * 2
 
 
-def pass_time(app: Flask) -> None:
-    """Let all that is shared be a second older."""
-    at = time.monotonic() + micro_cache.SHARED_S + 0.01
-    app.extensions["micro_cache"].entries.expire(at)
-
-
 def test_an_answer_is_rendered_again_a_second_later(
-    app: Flask, client: FlaskClient, running: str, made: list[str]
+    clock: Clock, client: FlaskClient, running: str, made: list[str]
 ) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     for _ in range(2):
         client.get(path, headers=HTMX)
     assert len(made) == 1
-    pass_time(app)
+    clock.now += micro_cache.SHARED_S
     client.get(path, headers=HTMX)
     assert len(made) == 2
 
 
-def test_a_poll_shows_the_end_of_an_analysis_a_second_later(app: Flask, client: FlaskClient, running: str) -> None:
+def test_a_poll_shows_the_end_of_an_analysis_a_second_later(clock: Clock, client: FlaskClient, running: str) -> None:
     path = f"/analyses/{running}/progress?shown=none"
     assert client.get(path, headers=HTMX).status_code == 200
     assert post_form(client, f"/analyses/{running}/cancel").status_code == 303
-    pass_time(app)
+    clock.now += micro_cache.SHARED_S
     assert client.get(path, headers=HTMX).status_code == 286
 
 
@@ -161,7 +173,7 @@ def test_a_slow_body_delays_no_other_poll(
 
     def lingering(analysis: Analysis) -> Response:
         begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(HANG_S)
         return page(analysis)
 
     monkeypatch.setattr(progress, "_page", lingering)
@@ -169,7 +181,7 @@ def test_a_slow_body_delays_no_other_poll(
         slow_path = f"/analyses/{slow}/progress?shown=none"
         waiting = [pool.submit(app.test_client().get, slow_path, headers=HTMX) for _ in range(2)]
         try:
-            assert begun.wait(30)
+            assert begun.wait(HANG_S)
             assert client.get(path, headers=HTMX).status_code == 200
             assert not any(one.done() for one in waiting)
         finally:
