@@ -65,9 +65,9 @@ def test_each_job_is_counted_once_when_it_has_ended() -> None:
 @pytest.mark.usefixtures("records")
 def test_what_ended_just_now_is_left_for_later() -> None:
     """Its transaction may have been begun before another's that is committed already."""
-    ended(1, database.now_s() - metric_store.SETTLED_S + 5)
+    ended(1, database.now_s() - metric_store.SETTLED_S + 25)
     assert metric_store.count_ended_jobs() == 0
-    Job.update(finished_at=Job.finished_at - 10).execute()
+    Job.update(finished_at=Job.finished_at - 100).execute()
     assert metric_store.count_ended_jobs() == 1
 
 
