@@ -138,8 +138,10 @@ def abandon(claim: Claim, delay_s: float) -> None:
     db.connect()
     with database.write():
         renew_or_raise(claim)
+        # Under another token, so that the lease renewal of this process cannot revive the claim.
+        void = {"claim_token": secrets.token_hex(8), "lease_until": 0}
         due = database.clock() + delay_s
-        Job.update(lease_until=0, run_after=due, announced_at=None).where(Job.id == claim.job_id).execute()
+        Job.update(**void, run_after=due, announced_at=None).where(Job.id == claim.job_id).execute()
     announce.announce([claim.job_id])
 
 

@@ -74,6 +74,15 @@ def test_a_job_that_somebody_else_has_meanwhile_is_left_to_them(handler: list[Ex
         claims.abandon(claim, 1.0)
 
 
+def test_an_abandoned_lease_is_not_renewed() -> None:
+    """The renewal thread may have the claim in hand at that moment; the job then waited for a whole lease."""
+    job_id = submit("w")
+    claim = claims.claim_job(job_id)
+    claims.abandon(claim, 0.0)
+    assert claims.renew([claim]) == [claim]
+    assert claims.claim_job(job_id).lost_leases == 1
+
+
 def test_what_could_not_be_announced_is_announced_at_the_next_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise queues.QueueUnavailable("away")

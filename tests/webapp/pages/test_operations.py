@@ -133,7 +133,9 @@ def test_work_that_waits_while_nobody_does_anything_is_told(client: FlaskClient)
     answer = client.get("/readyz")
     assert answer.json["checks"] == WELL | {"waiting": False}
     assert 500 <= answer.json["oldest_waiting_s"]["pipeline"] < 600
-    assert re.fullmatch(r"A job of the queue pipeline has waited 5\d\d s, and none is done\.", answer.json["reasons"][0])
+    assert re.fullmatch(
+        r"A job of the queue pipeline has waited 5\d\d s, and none is done\.", answer.json["reasons"][0]
+    )
 
 
 @pytest.mark.usefixtures("workers")
