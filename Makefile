@@ -44,7 +44,7 @@ run: $(INSTALLED) ## the same on the real chain (the public RPC endpoint, unless
 
 # Many tests wait for processes, so more workers than cores are busy; tests/conftest.py orders them.
 test test-long fuzz: WORKERS ?= 4
-test: $(INSTALLED_DEV) ## run the tests with 4 workers (WORKERS=0: in one process; DB=postgresql: the database tests on it)
+test: $(INSTALLED_DEV) ## run the tests with 4 workers (WORKERS=0: in one process; DB=postgresql: the database tests alone, on it)
 	$(BIN)/python -m pytest -n $(WORKERS) --durations 12 $(if $(DB),--database $(DB))
 
 # The tests marked `long`, the property tests with more examples, and the database tests on PostgreSQL.
